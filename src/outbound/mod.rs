@@ -1,0 +1,448 @@
+//! The way out of one socket. Every byte passes here, control frames included, so that nothing
+//! follows our Close (RFC 6455 §5.5.1) and the first socket error is known.
+//!
+//! A write goes straight to the kernel; only what the socket did not take is queued. The queue
+//! exists only while it holds something.
+
+mod backlog;
+mod socket_error;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+pub use backlog::{Backlogs, QueueLimits};
+pub use socket_error::{SocketError, SocketErrorKind};
+
+use backlog::Backlog;
+
+/// Frames handed to the kernel in one system call.
+const SLICES_MAX: usize = 64;
+
+/// What a frame is to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// An answer to the client's own input, or a control frame. Never refused for lack of room:
+    /// the connection stops reading instead.
+    Answer,
+    /// A publication: bounded, overflowing ends the connection.
+    Publication,
+}
+
+/// What became of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The kernel has taken all of it.
+    Written,
+    /// Some of it waits for the socket.
+    Queued,
+    /// The queue is full: nothing more is sent but a Close.
+    Overflowed,
+    /// Our Close has gone, or the socket is broken.
+    Refused,
+}
+
+/// Reasons to poll a connection's task other than its socket.
+pub mod signal {
+    /// A deadline may have passed.
+    pub const TICK: u8 = 1;
+    /// Publications overflowed the queue.
+    pub const OVERFLOW: u8 = 2;
+    /// A write failed.
+    pub const WRITE_FAILED: u8 = 4;
+    /// The process is ending.
+    pub const SHUTDOWN: u8 = 8;
+}
+
+/// How far the way out has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Our Close is queued or written.
+    Closing,
+    /// No further byte: the socket failed or was shut down.
+    Broken,
+}
+
+/// Totals of one connection's way out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SentTotals {
+    /// Text and binary messages handed over.
+    pub messages: u64,
+    /// Their payload before compression.
+    pub payload_bytes: u64,
+}
+
+/// The way out of one socket, shared between its connection's task and the fan-out of its shard.
+pub struct Outbound {
+    stream: RefCell<Option<TcpStream>>,
+    waker: RefCell<Option<Waker>>,
+    backlog: RefCell<Option<Box<Backlog>>>,
+    first_error: Cell<Option<SocketError>>,
+    totals: Cell<SentTotals>,
+    written_bytes: Cell<u64>,
+    last_written_us: Cell<u64>,
+    /// The tick at which the shard's wheel will look at this connection.
+    due_tick: Cell<u64>,
+    signals: Cell<u8>,
+    phase: Cell<Phase>,
+}
+
+impl Outbound {
+    /// Takes over a socket whose 101 has been written.
+    pub fn new(stream: TcpStream, now_us: u64) -> Rc<Self> {
+        Rc::new(Self {
+            stream: RefCell::new(Some(stream)),
+            waker: RefCell::new(None),
+            backlog: RefCell::new(None),
+            first_error: Cell::new(None),
+            totals: Cell::new(SentTotals::default()),
+            written_bytes: Cell::new(0),
+            last_written_us: Cell::new(now_us),
+            due_tick: Cell::new(u64::MAX),
+            signals: Cell::new(0),
+            phase: Cell::new(Phase::Open),
+        })
+    }
+
+    /// Sends whole frames that lie behind one another in `frames`.
+    pub fn send(self: &Rc<Self>, frames: &[u8], now_us: u64, shard: &Backlogs) -> Sent {
+        if self.phase.get() != Phase::Open {
+            return Sent::Refused;
+        }
+        let written = if self.has_backlog() { 0 } else { self.write_all(frames, now_us) };
+        if self.phase.get() == Phase::Broken {
+            return Sent::Refused;
+        }
+        if written == frames.len() {
+            return Sent::Written;
+        }
+        let rest = Bytes::copy_from_slice(&frames[written..]);
+        self.enqueue(rest, Class::Answer, written > 0, now_us, shard);
+        Sent::Queued
+    }
+
+    /// Sends shared frames, in order, each of them one publication.
+    pub fn deliver(self: &Rc<Self>, frames: &[Bytes], now_us: u64, shard: &Backlogs) -> Sent {
+        if self.phase.get() != Phase::Open {
+            return Sent::Refused;
+        }
+        let (mut first, mut offset) = (0, 0);
+        if !self.has_backlog() {
+            (first, offset) = self.write_frames(frames, now_us);
+            if self.phase.get() == Phase::Broken {
+                return Sent::Refused;
+            }
+        }
+        if first == frames.len() {
+            return Sent::Written;
+        }
+        for frame in &frames[first..] {
+            // A frame that has begun must end: it counts, but it is never refused.
+            if offset == 0 && !self.has_room_for(frame.len(), shard.limits()) {
+                self.signal(signal::OVERFLOW);
+                return Sent::Overflowed;
+            }
+            self.enqueue(frame.slice(offset..), Class::Publication, offset > 0, now_us, shard);
+            offset = 0;
+        }
+        Sent::Queued
+    }
+
+    /// Sends our Close: the last frame. With `drop_unstarted` the queued frames of which no byte
+    /// is out are thrown away first. Returns how many publications that were.
+    pub fn close(
+        self: &Rc<Self>,
+        frame: &[u8],
+        drop_unstarted: bool,
+        now_us: u64,
+        shard: &Backlogs,
+    ) -> u32 {
+        let dropped = if drop_unstarted { self.drop_unstarted(shard) } else { 0 };
+        self.send(frame, now_us, shard);
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Closing);
+        }
+        dropped
+    }
+
+    /// Our Close and everything before it has been handed to the kernel.
+    pub fn close_is_written(&self) -> bool {
+        self.phase.get() == Phase::Closing && !self.has_backlog()
+    }
+
+    /// Writes what is queued. Ready when nothing is left or the socket broke.
+    pub fn poll_flush(&self, cx: &mut Context<'_>, now_us: u64, shard: &Backlogs) -> Poll<()> {
+        while self.has_backlog() {
+            match self.flush_once(now_us, shard) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let stream = self.stream.borrow();
+                    let Some(stream) = stream.as_ref() else { return Poll::Ready(()) };
+                    match stream.poll_write_ready(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                Err(error) => {
+                    self.break_with(&error);
+                    self.forget_backlog(shard);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Reads; an error is remembered if it is the socket's first.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut stream = self.stream.borrow_mut();
+        let Some(stream) = stream.as_mut() else {
+            return Poll::Ready(Err(ErrorKind::NotConnected.into()));
+        };
+        let polled = std::pin::Pin::new(stream).poll_read(cx, buffer);
+        if let Poll::Ready(Err(error)) = &polled {
+            self.break_with(error);
+        }
+        polled
+    }
+
+    /// Ends the socket: FIN behind the last byte, or RST if `abort`.
+    pub fn end(&self, abort: bool, shard: &Backlogs) {
+        self.forget_backlog(shard);
+        self.phase.set(Phase::Broken);
+        let Some(stream) = self.stream.borrow_mut().take() else { return };
+        // Both may fail on a socket that is dead already; it is closed below in any case.
+        if abort {
+            let _ = SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
+        } else {
+            let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
+            discard_unread(&stream);
+        }
+    }
+
+    /// Sets a reason to poll the connection's task and wakes it.
+    pub fn signal(&self, reason: u8) {
+        self.signals.set(self.signals.get() | reason);
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes all reasons.
+    pub fn take_signals(&self) -> u8 {
+        self.signals.take()
+    }
+
+    /// The task that [`Self::signal`] wakes.
+    pub fn set_waker(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// Counts messages that were handed over.
+    pub fn count_messages(&self, messages: u64, payload_bytes: u64) {
+        let totals = self.totals.get();
+        self.totals.set(SentTotals {
+            messages: totals.messages + messages,
+            payload_bytes: totals.payload_bytes + payload_bytes,
+        });
+    }
+
+    /// Messages handed over so far.
+    pub fn totals(&self) -> SentTotals {
+        self.totals.get()
+    }
+
+    /// Bytes that the kernel has taken.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes.get()
+    }
+
+    /// When the kernel last took a byte (real time).
+    pub fn last_written_us(&self) -> u64 {
+        self.last_written_us.get()
+    }
+
+    /// The socket's first error: later ones are its consequences.
+    pub fn first_error(&self) -> Option<SocketError> {
+        self.first_error.get()
+    }
+
+    /// Bytes that wait for the socket.
+    pub fn queued_bytes(&self) -> usize {
+        self.backlog.borrow().as_ref().map_or(0, |backlog| backlog.bytes())
+    }
+
+    /// Since when the head of the queue waits (the clock of `now_us` in the calls above).
+    pub fn head_since_us(&self) -> Option<u64> {
+        self.backlog.borrow().as_ref().map(|backlog| backlog.head_since_us())
+    }
+
+    /// Is anything queued?
+    pub fn has_backlog(&self) -> bool {
+        self.backlog.borrow().is_some()
+    }
+
+    /// The tick at which the shard's wheel will look at this connection.
+    pub fn due_tick(&self) -> u64 {
+        self.due_tick.get()
+    }
+
+    /// See [`Self::due_tick`].
+    pub fn set_due_tick(&self, tick: u64) {
+        self.due_tick.set(tick);
+    }
+
+    fn has_room_for(&self, bytes: usize, limits: QueueLimits) -> bool {
+        match self.backlog.borrow().as_ref() {
+            Some(backlog) => backlog.has_room_for(bytes, limits),
+            None => bytes <= limits.bytes,
+        }
+    }
+
+    fn enqueue(
+        self: &Rc<Self>,
+        bytes: Bytes,
+        class: Class,
+        started: bool,
+        now_us: u64,
+        shard: &Backlogs,
+    ) {
+        let mut slot = self.backlog.borrow_mut();
+        let length = bytes.len();
+        slot.get_or_insert_with(|| Box::new(Backlog::new(shard.join(self), now_us)))
+            .push(bytes, class, started);
+        drop(slot);
+        shard.grown(length);
+        // The task must wait for the socket to become writable.
+        self.signal(0);
+    }
+
+    /// Writes one contiguous piece; returns how much the kernel took.
+    fn write_all(&self, bytes: &[u8], now_us: u64) -> usize {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.try_io(|stream| stream.try_write(&bytes[written..])) {
+                Ok(count) => written += self.note_written(count, now_us),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    self.break_with(&error);
+                    break;
+                }
+            }
+        }
+        written
+    }
+
+    /// Writes frames; returns the first that is not wholly out and how much of it is.
+    fn write_frames(&self, frames: &[Bytes], now_us: u64) -> (usize, usize) {
+        let (mut first, mut offset) = (0, 0);
+        while first < frames.len() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut count = 0;
+            for (slice, frame) in slices.iter_mut().zip(&frames[first..]) {
+                *slice = IoSlice::new(&frame[if count == 0 { offset } else { 0 }..]);
+                count += 1;
+            }
+            let mut taken = match self.try_io(|stream| stream.try_write_vectored(&slices[..count])) {
+                Ok(taken) => self.note_written(taken, now_us),
+                Err(error) => {
+                    if error.kind() != ErrorKind::WouldBlock {
+                        self.break_with(&error);
+                    }
+                    break;
+                }
+            };
+            while taken > 0 {
+                let left = frames[first].len() - offset;
+                if taken < left {
+                    offset += taken;
+                    break;
+                }
+                taken -= left;
+                first += 1;
+                offset = 0;
+            }
+        }
+        (first, offset)
+    }
+
+    fn flush_once(&self, now_us: u64, shard: &Backlogs) -> io::Result<()> {
+        let mut slot = self.backlog.borrow_mut();
+        let Some(backlog) = slot.as_mut() else { return Ok(()) };
+        let taken = {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = backlog.fill(&mut slices);
+            self.try_io(|stream| stream.try_write_vectored(&slices[..count]))?
+        };
+        self.note_written(taken, now_us);
+        shard.shrunk(taken);
+        if backlog.advance(taken, now_us) {
+            shard.leave(backlog.member());
+            *slot = None;
+        }
+        Ok(())
+    }
+
+    fn drop_unstarted(&self, shard: &Backlogs) -> u32 {
+        let mut slot = self.backlog.borrow_mut();
+        let Some(backlog) = slot.as_mut() else { return 0 };
+        let (bytes, publications) = backlog.drop_unstarted();
+        shard.shrunk(bytes);
+        if backlog.bytes() == 0 {
+            shard.leave(backlog.member());
+            *slot = None;
+        }
+        publications
+    }
+
+    fn forget_backlog(&self, shard: &Backlogs) {
+        if let Some(backlog) = self.backlog.borrow_mut().take() {
+            shard.shrunk(backlog.bytes());
+            shard.leave(backlog.member());
+        }
+    }
+
+    fn try_io<T>(&self, io: impl FnOnce(&TcpStream) -> io::Result<T>) -> io::Result<T> {
+        match self.stream.borrow().as_ref() {
+            Some(stream) => io(stream),
+            None => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn note_written(&self, count: usize, now_us: u64) -> usize {
+        self.written_bytes.set(self.written_bytes.get() + count as u64);
+        self.last_written_us.set(now_us);
+        count
+    }
+
+    fn break_with(&self, error: &io::Error) {
+        if self.first_error.get().is_none() {
+            self.first_error.set(Some(SocketError::of(error)));
+        }
+        self.phase.set(Phase::Broken);
+        self.signal(signal::WRITE_FAILED);
+    }
+}
+
+/// Reads what has arrived, within a bound: closing a socket with unread bytes makes the kernel send
+/// RST, which can cost the peer our last frame.
+fn discard_unread(stream: &TcpStream) {
+    let mut buffer = [0; 4096];
+    for _ in 0..64 {
+        match stream.try_read(&mut buffer) {
+            Ok(count) if count > 0 => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+}
