@@ -1,5 +1,13 @@
 //! Gaugeway: the WebSocket gateway you can see into. `ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod config;
+pub mod connection;
+pub mod events;
+pub mod handshake;
+pub mod hub;
 pub mod outbound;
+pub mod server;
 pub mod state;
+pub mod telemetry;
+pub mod wire;

@@ -1,1 +1,17 @@
-fn main(){}
+//! The program `gaugeway`: arguments in, exit code out (0 well, 1 failed while running, 2 bad input).
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gaugeway::cli::{Arguments, Command, check, config, health, serve};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => serve::run(arguments.serve),
+        Some(Command::Serve(options)) => serve::run(options),
+        Some(Command::Check(options)) => check::run(options),
+        Some(Command::Config(options)) => config::run(options),
+        Some(Command::Health(options)) => health::run(options),
+    }
+}

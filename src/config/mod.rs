@@ -1,111 +1,104 @@
-//! The configuration: plain fields with defaults.
+//! The configuration: plain fields with defaults, loaded from a file, the environment and flags,
+//! checked as a whole.
+//!
+//! `schema` declares every setting once; `load` puts the sources on top of each other; `check`
+//! holds what concerns several settings; `print` writes a configuration or the example file.
+//! All mistakes are collected and reported at once. This module imports nothing else of the crate.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+mod check;
+mod duration;
+mod file;
+mod load;
+mod mistake;
+mod overrides;
+mod print;
+mod rule;
+mod schema;
+mod settings;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod value;
 
-use ipnet::IpNet;
+pub use load::{Loaded, Origin, Sources, load};
+pub use mistake::{Mistake, Mistakes, Place, printable};
+pub use overrides::Flags;
+pub use print::{effective, example};
+pub use schema::{
+    Auth, AuthMode, Compression, Endpoint, Heartbeat, Inbound, Limits, LogFormat, Server, Telemetry,
+};
+
+use settings::Section;
 
 /// Everything that can be set. Defaults are those of a bare `gaugeway`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The listeners, who may connect, and how many.
     pub server: Server,
+    /// How a dead client is found.
     pub heartbeat: Heartbeat,
+    /// How much one connection may take, and how long it may take it.
     pub limits: Limits,
+    /// permessage-deflate.
     pub compression: Compression,
+    /// Who may connect.
     pub auth: Auth,
+    /// What the gateway tells its operators beside `/metrics`.
     pub telemetry: Telemetry,
-    /// Paths that speak WebSocket, in the order of the file.
+    /// Paths that speak WebSocket, in the order of the file; at least one.
     pub endpoints: Vec<Endpoint>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Server {
-    pub listen: SocketAddr,
-    pub admin_listen: SocketAddr,
-    /// Networks whose `X-Forwarded-For`, `X-Real-IP`, `X-Request-ID` and `X-Nginx-*` are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Open WebSockets; 0 = the limit of open files minus 100.
-    pub max_connections: usize,
-    /// Open WebSockets of one client address (an IPv6 /64 counts as one); 0 = no limit.
-    pub max_connections_per_ip: usize,
-    /// From the TCP accept to the whole request head.
-    pub handshake_timeout: Duration,
-    /// How long connections get to end after SIGTERM.
-    pub drain_timeout: Duration,
-    /// Threads that own connections; 0 = one per core.
-    pub shards: usize,
-    /// Permit listening beyond loopback without authentication.
-    pub allow_insecure: bool,
+impl Default for Config {
+    fn default() -> Self {
+        let endpoint = |path: &str, inbound, require_user| Endpoint {
+            path: path.to_owned(),
+            inbound,
+            require_user,
+            ..Endpoint::default()
+        };
+        Self {
+            server: Server::default(),
+            heartbeat: Heartbeat::default(),
+            limits: Limits::default(),
+            compression: Compression::default(),
+            auth: Auth::default(),
+            telemetry: Telemetry::default(),
+            endpoints: vec![
+                endpoint("/ws-notifications", Inbound::Echo, false),
+                endpoint("/ws", Inbound::Broadcast, false),
+                endpoint("/im", Inbound::Broadcast, true),
+            ],
+        }
+    }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Heartbeat {
-    pub ping_interval: Duration,
-    pub pong_wait: Duration,
-}
+impl Config {
+    /// The tables that occur once, in the order of the file.
+    fn sections(&self) -> [&dyn Section; 6] {
+        let Self {
+            server,
+            heartbeat,
+            limits,
+            compression,
+            auth,
+            telemetry,
+            endpoints: _,
+        } = self;
+        [server, heartbeat, limits, compression, auth, telemetry]
+    }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// The head of a connection's queue must be wholly written within this time.
-    pub write_wait: Duration,
-    /// The Close handshake: from our Close to the peer's.
-    pub close_wait: Duration,
-    pub max_message_bytes: usize,
-    pub send_queue_bytes: usize,
-    pub send_queue_messages: usize,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Compression {
-    pub enabled: bool,
-    /// 1 (fast) to 9 (small).
-    pub level: u32,
-    /// Smaller payloads are sent plain.
-    pub min_bytes: usize,
-    pub context_takeover: bool,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Auth {
-    pub mode: AuthMode,
-    /// Empty: the same host as `Host`. `["*"]`: any.
-    pub allowed_origins: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthMode {
-    None,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Telemetry {
-    /// A `tracing` filter: `info`, `gaugeway=debug,warn`.
-    pub log: String,
-    pub log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Json,
-    Pretty,
-}
-
-/// A path with its behaviour. `None` inherits the general setting.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Endpoint {
-    pub path: String,
-    pub inbound: Inbound,
-    pub require_user: bool,
-    pub require_compression: bool,
-    pub max_message_bytes: Option<usize>,
-    pub allowed_origins: Option<Vec<String>>,
-    pub context_takeover: Option<bool>,
-}
-
-/// What a plain client's message does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inbound {
-    Ignore,
-    Echo,
-    Broadcast,
+    /// The same, to be written.
+    fn sections_mut(&mut self) -> [&mut dyn Section; 6] {
+        let Self {
+            server,
+            heartbeat,
+            limits,
+            compression,
+            auth,
+            telemetry,
+            endpoints: _,
+        } = self;
+        [server, heartbeat, limits, compression, auth, telemetry]
+    }
 }

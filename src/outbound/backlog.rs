@@ -115,6 +115,10 @@ impl Backlog {
         self.bytes
     }
 
+    pub(super) const fn answer_bytes(&self) -> usize {
+        self.bytes - self.publication_bytes
+    }
+
     pub(super) const fn head_since_us(&self) -> u64 {
         self.head_since_us
     }

@@ -19,8 +19,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 pub use backlog::{Backlogs, QueueLimits};
-pub use socket_error::{SocketError, SocketErrorKind};
+pub use socket_error::{Operation, SocketError, SocketErrorKind};
 
+use crate::state::Now;
 use backlog::Backlog;
 
 /// Frames handed to the kernel in one system call.
@@ -34,19 +35,6 @@ pub enum Class {
     Answer,
     /// A publication: bounded, overflowing ends the connection.
     Publication,
-}
-
-/// What became of frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// The kernel has taken all of it.
-    Written,
-    /// Some of it waits for the socket.
-    Queued,
-    /// The queue is full: nothing more is sent but a Close.
-    Overflowed,
-    /// Our Close has gone, or the socket is broken.
-    Refused,
 }
 
 /// Reasons to poll a connection's task other than its socket.
@@ -93,11 +81,13 @@ pub struct Outbound {
     due_tick: Cell<u64>,
     signals: Cell<u8>,
     phase: Cell<Phase>,
+    /// A publication found no room: none follows.
+    overflowed: Cell<bool>,
 }
 
 impl Outbound {
     /// Takes over a socket whose 101 has been written.
-    pub fn new(stream: TcpStream, now_us: u64) -> Rc<Self> {
+    pub fn new(stream: TcpStream, now: Now) -> Rc<Self> {
         Rc::new(Self {
             stream: RefCell::new(Some(stream)),
             waker: RefCell::new(None),
@@ -105,55 +95,49 @@ impl Outbound {
             first_error: Cell::new(None),
             totals: Cell::new(SentTotals::default()),
             written_bytes: Cell::new(0),
-            last_written_us: Cell::new(now_us),
+            last_written_us: Cell::new(now.real_us),
             due_tick: Cell::new(u64::MAX),
             signals: Cell::new(0),
             phase: Cell::new(Phase::Open),
+            overflowed: Cell::new(false),
         })
     }
 
-    /// Sends whole frames that lie behind one another in `frames`.
-    pub fn send(self: &Rc<Self>, frames: &[u8], now_us: u64, shard: &Backlogs) -> Sent {
+    /// Sends whole frames that lie behind one another in `frames`. They are never refused for
+    /// lack of room. After our Close, or on a broken socket, nothing is sent.
+    pub fn send(self: &Rc<Self>, frames: &[u8], now: Now, shard: &Backlogs) {
         if self.phase.get() != Phase::Open {
-            return Sent::Refused;
+            return;
         }
-        let written = if self.has_backlog() { 0 } else { self.write_all(frames, now_us) };
-        if self.phase.get() == Phase::Broken {
-            return Sent::Refused;
+        let written = if self.has_backlog() { 0 } else { self.write_all(frames, now) };
+        if written < frames.len() && self.phase.get() != Phase::Broken {
+            let rest = Bytes::copy_from_slice(&frames[written..]);
+            self.enqueue(rest, Class::Answer, written > 0, now, shard);
         }
-        if written == frames.len() {
-            return Sent::Written;
-        }
-        let rest = Bytes::copy_from_slice(&frames[written..]);
-        self.enqueue(rest, Class::Answer, written > 0, now_us, shard);
-        Sent::Queued
     }
 
-    /// Sends shared frames, in order, each of them one publication.
-    pub fn deliver(self: &Rc<Self>, frames: &[Bytes], now_us: u64, shard: &Backlogs) -> Sent {
-        if self.phase.get() != Phase::Open {
-            return Sent::Refused;
+    /// Sends shared frames, in order, each of them one publication. Returns how many were
+    /// accepted: written or queued. The rest found the queue full, or the connection closing.
+    pub fn deliver(self: &Rc<Self>, frames: &[Bytes], now: Now, shard: &Backlogs) -> usize {
+        if self.phase.get() != Phase::Open || self.overflowed.get() {
+            return 0;
         }
-        let (mut first, mut offset) = (0, 0);
-        if !self.has_backlog() {
-            (first, offset) = self.write_frames(frames, now_us);
-            if self.phase.get() == Phase::Broken {
-                return Sent::Refused;
-            }
+        let (first, mut offset) =
+            if self.has_backlog() { (0, 0) } else { self.write_frames(frames, now) };
+        if self.phase.get() == Phase::Broken {
+            return first;
         }
-        if first == frames.len() {
-            return Sent::Written;
-        }
-        for frame in &frames[first..] {
+        for (index, frame) in frames.iter().enumerate().skip(first) {
             // A frame that has begun must end: it counts, but it is never refused.
             if offset == 0 && !self.has_room_for(frame.len(), shard.limits()) {
+                self.overflowed.set(true);
                 self.signal(signal::OVERFLOW);
-                return Sent::Overflowed;
+                return index;
             }
-            self.enqueue(frame.slice(offset..), Class::Publication, offset > 0, now_us, shard);
+            self.enqueue(frame.slice(offset..), Class::Publication, offset > 0, now, shard);
             offset = 0;
         }
-        Sent::Queued
+        frames.len()
     }
 
     /// Sends our Close: the last frame. With `drop_unstarted` the queued frames of which no byte
@@ -162,11 +146,11 @@ impl Outbound {
         self: &Rc<Self>,
         frame: &[u8],
         drop_unstarted: bool,
-        now_us: u64,
+        now: Now,
         shard: &Backlogs,
     ) -> u32 {
         let dropped = if drop_unstarted { self.drop_unstarted(shard) } else { 0 };
-        self.send(frame, now_us, shard);
+        self.send(frame, now, shard);
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
         }
@@ -179,9 +163,9 @@ impl Outbound {
     }
 
     /// Writes what is queued. Ready when nothing is left or the socket broke.
-    pub fn poll_flush(&self, cx: &mut Context<'_>, now_us: u64, shard: &Backlogs) -> Poll<()> {
+    pub fn poll_flush(&self, cx: &mut Context<'_>, now: Now, shard: &Backlogs) -> Poll<()> {
         while self.has_backlog() {
-            match self.flush_once(now_us, shard) {
+            match self.flush_once(now, shard) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let stream = self.stream.borrow();
@@ -193,7 +177,7 @@ impl Outbound {
                     }
                 }
                 Err(error) => {
-                    self.break_with(&error);
+                    self.break_with(Operation::Write, &error);
                     self.forget_backlog(shard);
                 }
             }
@@ -209,7 +193,7 @@ impl Outbound {
         };
         let polled = std::pin::Pin::new(stream).poll_read(cx, buffer);
         if let Poll::Ready(Err(error)) = &polled {
-            self.break_with(error);
+            self.break_with(Operation::Read, error);
         }
         polled
     }
@@ -283,7 +267,12 @@ impl Outbound {
         self.backlog.borrow().as_ref().map_or(0, |backlog| backlog.bytes())
     }
 
-    /// Since when the head of the queue waits (the clock of `now_us` in the calls above).
+    /// Bytes of answers that wait for the socket: those that pause reading.
+    pub fn queued_answer_bytes(&self) -> usize {
+        self.backlog.borrow().as_ref().map_or(0, |backlog| backlog.answer_bytes())
+    }
+
+    /// Since when the head of the queue waits (attended time).
     pub fn head_since_us(&self) -> Option<u64> {
         self.backlog.borrow().as_ref().map(|backlog| backlog.head_since_us())
     }
@@ -315,12 +304,12 @@ impl Outbound {
         bytes: Bytes,
         class: Class,
         started: bool,
-        now_us: u64,
+        now: Now,
         shard: &Backlogs,
     ) {
         let mut slot = self.backlog.borrow_mut();
         let length = bytes.len();
-        slot.get_or_insert_with(|| Box::new(Backlog::new(shard.join(self), now_us)))
+        slot.get_or_insert_with(|| Box::new(Backlog::new(shard.join(self), now.attended_us)))
             .push(bytes, class, started);
         drop(slot);
         shard.grown(length);
@@ -329,14 +318,14 @@ impl Outbound {
     }
 
     /// Writes one contiguous piece; returns how much the kernel took.
-    fn write_all(&self, bytes: &[u8], now_us: u64) -> usize {
+    fn write_all(&self, bytes: &[u8], now: Now) -> usize {
         let mut written = 0;
         while written < bytes.len() {
             match self.try_io(|stream| stream.try_write(&bytes[written..])) {
-                Ok(count) => written += self.note_written(count, now_us),
+                Ok(count) => written += self.note_written(count, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    self.break_with(&error);
+                    self.break_with(Operation::Write, &error);
                     break;
                 }
             }
@@ -345,7 +334,7 @@ impl Outbound {
     }
 
     /// Writes frames; returns the first that is not wholly out and how much of it is.
-    fn write_frames(&self, frames: &[Bytes], now_us: u64) -> (usize, usize) {
+    fn write_frames(&self, frames: &[Bytes], now: Now) -> (usize, usize) {
         let (mut first, mut offset) = (0, 0);
         while first < frames.len() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -355,10 +344,10 @@ impl Outbound {
                 count += 1;
             }
             let mut taken = match self.try_io(|stream| stream.try_write_vectored(&slices[..count])) {
-                Ok(taken) => self.note_written(taken, now_us),
+                Ok(taken) => self.note_written(taken, now),
                 Err(error) => {
                     if error.kind() != ErrorKind::WouldBlock {
-                        self.break_with(&error);
+                        self.break_with(Operation::Write, &error);
                     }
                     break;
                 }
@@ -377,7 +366,7 @@ impl Outbound {
         (first, offset)
     }
 
-    fn flush_once(&self, now_us: u64, shard: &Backlogs) -> io::Result<()> {
+    fn flush_once(&self, now: Now, shard: &Backlogs) -> io::Result<()> {
         let mut slot = self.backlog.borrow_mut();
         let Some(backlog) = slot.as_mut() else { return Ok(()) };
         let taken = {
@@ -385,9 +374,9 @@ impl Outbound {
             let count = backlog.fill(&mut slices);
             self.try_io(|stream| stream.try_write_vectored(&slices[..count]))?
         };
-        self.note_written(taken, now_us);
+        self.note_written(taken, now);
         shard.shrunk(taken);
-        if backlog.advance(taken, now_us) {
+        if backlog.advance(taken, now.attended_us) {
             shard.leave(backlog.member());
             *slot = None;
         }
@@ -420,15 +409,15 @@ impl Outbound {
         }
     }
 
-    fn note_written(&self, count: usize, now_us: u64) -> usize {
+    fn note_written(&self, count: usize, now: Now) -> usize {
         self.written_bytes.set(self.written_bytes.get() + count as u64);
-        self.last_written_us.set(now_us);
+        self.last_written_us.set(now.real_us);
         count
     }
 
-    fn break_with(&self, error: &io::Error) {
+    fn break_with(&self, operation: Operation, error: &io::Error) {
         if self.first_error.get().is_none() {
-            self.first_error.set(Some(SocketError::of(error)));
+            self.first_error.set(Some(SocketError::of(operation, error)));
         }
         self.phase.set(Phase::Broken);
         self.signal(signal::WRITE_FAILED);

@@ -172,6 +172,14 @@ impl Machine {
         matches!(self.phase, Phase::Open)
     }
 
+    /// Why the gateway gave it up, while its Close is on the way.
+    pub const fn given_up(&self) -> Option<Cause> {
+        match self.phase {
+            Phase::ClosedByUs { cause, .. } => Some(cause),
+            Phase::Open | Phase::ClosedByPeer { .. } | Phase::Ended(_) => None,
+        }
+    }
+
     /// How it ended, once it has.
     pub const fn ending(&self) -> Option<Ending> {
         match self.phase {

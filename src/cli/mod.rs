@@ -1,0 +1,115 @@
+//! The command line: arguments and exit codes, one file per subcommand.
+
+pub mod check;
+pub mod config;
+pub mod health;
+pub mod serve;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Flags, Loaded, Sources, load};
+
+/// Something failed while running.
+pub const FAILED: u8 = 1;
+/// What the user gave is wrong: arguments, configuration.
+pub const BAD_INPUT: u8 = 2;
+
+/// What the program was called with.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gaugeway",
+    version,
+    about = "A WebSocket notification gateway that tells its operators why connections die",
+    long_about = "A WebSocket notification gateway that tells its operators why connections die.\n\n\
+                  Without a subcommand it serves. Without a configuration file it listens on \
+                  loopback only: clients on 127.0.0.1:8080, operators on 127.0.0.1:8081.",
+    after_help = "Examples:\n  \
+                  gaugeway                              serve with ./gaugeway.toml, or the defaults\n  \
+                  gaugeway --listen 127.0.0.1:9000      serve on another port\n  \
+                  gaugeway config --example > gaugeway.toml\n  \
+                  gaugeway check -c gaugeway.toml       report all mistakes at once\n\n\
+                  Exit codes: 0 well, 1 failed while running, 2 bad input.",
+    args_conflicts_with_subcommands = true
+)]
+pub struct Arguments {
+    /// What to do; nothing means `serve`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of `serve`.
+    #[command(flatten)]
+    pub serve: ConfigOptions,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway (the default)
+    Serve(ConfigOptions),
+    /// Validate the configuration: report all mistakes, or say OK
+    Check(ConfigOptions),
+    /// Print the effective configuration, or the commented example
+    Config(config::Options),
+    /// Ask a running gateway whether it is ready (for a container's health check)
+    Health(health::Options),
+}
+
+/// Where settings come from, on any subcommand that needs them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigOptions {
+    /// The configuration file [default: ./gaugeway.toml if there is one, else built-in defaults]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "GAUGEWAY_CONFIG",
+        hide_env_values = true
+    )]
+    pub config: Option<PathBuf>,
+    /// Where clients connect; the same as --set server.listen=…
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Where operators connect; the same as --set `server.admin_listen`=…
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub admin_listen: Option<String>,
+    /// One setting, overriding file and environment; may be repeated
+    /// (`--set heartbeat.ping_interval=25s`)
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl ConfigOptions {
+    /// Loads the configuration. All mistakes go to standard error, and the exit code is 2.
+    pub fn load(self) -> Result<Loaded, ExitCode> {
+        let flags = Flags {
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            set: self.set,
+        };
+        load(&Sources::of_process(self.config, flags)).map_err(|mistakes| {
+            complain(&mistakes.to_string());
+            ExitCode::from(BAD_INPUT)
+        })
+    }
+}
+
+/// Writes to standard output. A reader that has gone (`| head`) is no failure of ours.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("standard output: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Writes a line to standard error. Where even that is closed, the exit code must do.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,248 @@
+//! What concerns several settings at once, and the safe start.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::load::{Draft, Name};
+use super::mistake::{Place, quote};
+use super::{AuthMode, Inbound, duration};
+
+const LISTEN: Name = ("server", "listen");
+const ADMIN_LISTEN: Name = ("server", "admin_listen");
+const TRUSTED_PROXIES: Name = ("server", "trusted_proxies");
+const MAX_CONNECTIONS: Name = ("server", "max_connections");
+const MAX_PER_IP: Name = ("server", "max_connections_per_ip");
+const ALLOW_INSECURE: Name = ("server", "allow_insecure");
+const PING_INTERVAL: Name = ("heartbeat", "ping_interval");
+const PONG_WAIT: Name = ("heartbeat", "pong_wait");
+const MAX_MESSAGE: Name = ("limits", "max_message_bytes");
+const QUEUE_BYTES: Name = ("limits", "send_queue_bytes");
+const COMPRESSION: Name = ("compression", "enabled");
+const AUTH_MODE: Name = ("auth", "mode");
+const ORIGINS: Name = ("auth", "allowed_origins");
+
+/// Files that the process needs beside its connections: listeners, logs, epoll, the bus.
+const RESERVED_FILES: u64 = 100;
+
+/// nginx's own default for `proxy_read_timeout`.
+const NGINX_READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Notes every mistake between settings in the draft; returns the warnings. A setting that already
+/// has a mistake is left out: its value is not what the user wrote.
+pub(super) fn check(draft: &mut Draft, open_files_max: Option<u64>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    listeners_differ(draft);
+    start_is_safe(draft);
+    heartbeat_holds(draft, &mut warnings);
+    connections_fit(draft, open_files_max, &mut warnings);
+    proxies_are_few(draft, &mut warnings);
+    any_origin_stands_alone(draft);
+    endpoint_paths_differ(draft);
+    required_compression_is_on(draft);
+    broadcasts_fit_the_queue(draft, &mut warnings);
+    warnings
+}
+
+fn report(draft: &mut Draft, place: Place, (section, key): Name, what: String, advice: String) {
+    draft.mistake(place, format!("{section}.{key}"), what, advice);
+}
+
+fn listeners_differ(draft: &mut Draft) {
+    let (public, admin) = (draft.config.server.listen, draft.config.server.admin_listen);
+    if draft.sound(&[LISTEN, ADMIN_LISTEN]) && overlap(public, admin) {
+        let place = draft.place(&[ADMIN_LISTEN, LISTEN]);
+        let what = format!("{admin} clashes with server.listen = \"{public}\"");
+        let advice = "write another port".to_owned();
+        report(draft, place, ADMIN_LISTEN, what, advice);
+    }
+}
+
+/// Whether the system would refuse to bind both. `[::]` takes the IPv4 addresses too (Linux' default).
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |wide: SocketAddr, other: SocketAddr| {
+        wide.ip().is_unspecified() && (wide.is_ipv6() || other.is_ipv4())
+    };
+    a.port() != 0
+        && a.port() == b.port()
+        && (a.ip().to_canonical() == b.ip().to_canonical() || covers(a, b) || covers(b, a))
+}
+
+/// A listener beyond loopback that asks nobody who he is must be wanted by name.
+fn start_is_safe(draft: &mut Draft) {
+    if draft.config.server.allow_insecure || !draft.sound(&[ALLOW_INSECURE]) {
+        return;
+    }
+    let (listen, admin) = (draft.config.server.listen, draft.config.server.admin_listen);
+    let AuthMode::None = draft.config.auth.mode;
+    for (name, address, without, needs) in [
+        (
+            LISTEN,
+            listen,
+            "authentication (auth.mode = \"none\")",
+            [LISTEN, AUTH_MODE],
+        ),
+        (
+            ADMIN_LISTEN,
+            admin,
+            "a key for the admin API",
+            [ADMIN_LISTEN, ALLOW_INSECURE],
+        ),
+    ] {
+        if draft.sound(&needs) && !address.ip().to_canonical().is_loopback() {
+            let place = draft.place(&[name]);
+            let what = format!("{address} is beyond loopback, without {without}");
+            let advice = format!(
+                "write \"127.0.0.1:{}\", or, if that is meant, add this line below [server]: \
+                 allow_insecure = true (elsewhere: server.allow_insecure=true)",
+                address.port()
+            );
+            report(draft, place, name, what, advice);
+        }
+    }
+}
+
+fn heartbeat_holds(draft: &mut Draft, warnings: &mut Vec<String>) {
+    if !draft.sound(&[PING_INTERVAL, PONG_WAIT]) {
+        return;
+    }
+    let heartbeat = &draft.config.heartbeat;
+    let (ping, pong) = (heartbeat.ping_interval, heartbeat.pong_wait);
+    let shown = duration::show(ping);
+    if ping >= pong {
+        let place = draft.place(&[PONG_WAIT, PING_INTERVAL]);
+        let what = format!(
+            "{} is not longer than heartbeat.ping_interval = \"{shown}\": every quiet client would \
+             be taken for dead",
+            duration::show(pong)
+        );
+        let advice = format!(
+            "write at least twice the interval: \"{}\"",
+            duration::show(ping * 2)
+        );
+        report(draft, place, PONG_WAIT, what, advice);
+    } else if ping >= NGINX_READ_TIMEOUT {
+        warnings.push(format!(
+            "heartbeat.ping_interval = \"{shown}\": nginx's default proxy_read_timeout of 60s ends \
+             every quiet connection before its next ping"
+        ));
+    }
+}
+
+fn connections_fit(draft: &Draft, open_files_max: Option<u64>, warnings: &mut Vec<String>) {
+    if !draft.sound(&[MAX_CONNECTIONS, MAX_PER_IP]) {
+        return;
+    }
+    let server = &draft.config.server;
+    let (all, per_ip) = (server.max_connections, server.max_connections_per_ip);
+    if let Some(files) = open_files_max
+        && all as u64 + RESERVED_FILES > files
+        && all > 0
+    {
+        warnings.push(format!(
+            "server.max_connections = {all}: this process may open {files} files, so at most {} \
+             connections; raise the limit (ulimit -n, LimitNOFILE=) or lower the number",
+            files.saturating_sub(RESERVED_FILES)
+        ));
+    }
+    if all > 0 && per_ip > all {
+        warnings.push(format!(
+            "server.max_connections_per_ip = {per_ip} has no effect: server.max_connections is {all}"
+        ));
+    }
+}
+
+fn proxies_are_few(draft: &Draft, warnings: &mut Vec<String>) {
+    let proxies = &draft.config.server.trusted_proxies;
+    if !draft.sound(&[TRUSTED_PROXIES]) {
+        return;
+    }
+    for network in proxies.iter().filter(|network| network.prefix_len() == 0) {
+        warnings.push(format!(
+            "server.trusted_proxies contains {network}: any client can claim any address"
+        ));
+    }
+}
+
+fn any_origin_stands_alone(draft: &mut Draft) {
+    let mixed = |origins: &[String]| origins.len() > 1 && origins.iter().any(|o| o == "*");
+    let mut places = Vec::new();
+    if draft.sound(&[ORIGINS]) && mixed(&draft.config.auth.allowed_origins) {
+        places.push((draft.place(&[ORIGINS]), ORIGINS));
+    }
+    for (index, endpoint) in draft.config.endpoints.iter().enumerate() {
+        if let Some(origins) = &endpoint.allowed_origins
+            && mixed(origins)
+            && let Some(place) = draft.endpoint_place(index, "allowed_origins")
+        {
+            places.push((place, ("endpoint", "allowed_origins")));
+        }
+    }
+    for (place, name) in places {
+        let what = "has \"*\" beside other origins, which it makes pointless".to_owned();
+        let advice = "write [\"*\"] alone, or the origins without it".to_owned();
+        report(draft, place, name, what, advice);
+    }
+}
+
+fn endpoint_paths_differ(draft: &mut Draft) {
+    let mut first_of: BTreeMap<&str, Place> = BTreeMap::new();
+    let mut doubles = Vec::new();
+    for (index, endpoint) in draft.config.endpoints.iter().enumerate() {
+        let Some(place) = draft.endpoint_place(index, "path") else {
+            continue;
+        };
+        if let Some(first) = first_of.get(endpoint.path.as_str()) {
+            let what = format!("{} is taken at {first}", quote(&endpoint.path));
+            doubles.push((place, what));
+        } else {
+            first_of.insert(&endpoint.path, place);
+        }
+    }
+    for (place, what) in doubles {
+        let advice = "write another path".to_owned();
+        report(draft, place, ("endpoint", "path"), what, advice);
+    }
+}
+
+fn required_compression_is_on(draft: &mut Draft) {
+    if draft.config.compression.enabled || !draft.sound(&[COMPRESSION]) {
+        return;
+    }
+    for index in 0..draft.config.endpoints.len() {
+        if draft.config.endpoints[index].require_compression
+            && let Some(place) = draft.endpoint_place(index, "require_compression")
+        {
+            let what = "every client would be refused: compression.enabled is false".to_owned();
+            let advice = "write one of the two otherwise".to_owned();
+            report(
+                draft,
+                place,
+                ("endpoint", "require_compression"),
+                what,
+                advice,
+            );
+        }
+    }
+}
+
+/// A message that is larger than a queue ends every receiver that cannot take it at once.
+fn broadcasts_fit_the_queue(draft: &Draft, warnings: &mut Vec<String>) {
+    if !draft.sound(&[MAX_MESSAGE, QUEUE_BYTES]) {
+        return;
+    }
+    let limits = &draft.config.limits;
+    for endpoint in &draft.config.endpoints {
+        let message = endpoint
+            .max_message_bytes
+            .unwrap_or(limits.max_message_bytes);
+        if endpoint.inbound == Inbound::Broadcast && message > limits.send_queue_bytes {
+            warnings.push(format!(
+                "endpoint {}: a broadcast of up to {message} bytes overflows a queue of \
+                 limits.send_queue_bytes = {}, which ends the receiver",
+                quote(&endpoint.path),
+                limits.send_queue_bytes
+            ));
+        }
+    }
+}

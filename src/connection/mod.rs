@@ -1,0 +1,16 @@
+//! One connection's life after its 101: a task that waits for its socket, its way out or its
+//! shard's wheel, steps the state machine, and performs what it asks.
+//!
+//! A hand-written future keeps what an idle connection holds small: there is one, and it is the
+//! connection.
+
+mod clock;
+mod inbox;
+mod life;
+mod shard;
+mod task;
+mod wheel;
+
+pub use clock::Clock;
+pub use shard::{Shard, ShardParts};
+pub use task::{ConnectionTask, Opened};

@@ -1,0 +1,285 @@
+//! What the connections of one thread share. A connection never leaves its shard.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::clock::Clock;
+use super::wheel::{TICK, Wheel};
+use crate::config::Config;
+use crate::events::TickLagged;
+use crate::handshake::Endpoints;
+use crate::hub::{FanOut, Hub, Local, Mailbox};
+use crate::outbound::{Backlogs, Outbound, QueueLimits, signal};
+use crate::state::{Now, Times};
+use crate::telemetry::{EndpointIndex, Recorder, ShardGauges};
+use crate::wire::{Deflate, Deflater, Inflater};
+
+/// Bytes read from a socket at once, into the one buffer of the shard.
+const READ_BUFFER_BYTES: usize = 64 << 10;
+
+/// Connections looked at in one go when their time has come.
+const DUE_BATCH: usize = 256;
+
+/// The smallest window that zlib can write (RFC 7692 §7.1.2.1 permits 8, zlib does not).
+const WINDOW_BITS_MIN: u8 = 9;
+
+/// One thread's connections and what they share.
+pub struct Shard {
+    index: usize,
+    /// Counts what happens on this thread.
+    pub recorder: Recorder,
+    /// Everybody's messages.
+    pub hub: Arc<Hub>,
+    /// This shard's receivers.
+    pub local: Local,
+    /// This shard's queues.
+    pub backlogs: Backlogs,
+    /// The endpoints, by index.
+    pub endpoints: Arc<Endpoints>,
+    /// The waits of every connection.
+    pub times: Times,
+    /// Smaller payloads are sent plain.
+    pub deflate_min_bytes: usize,
+    pub(super) clock: Clock,
+    pub(super) buffers: RefCell<Buffers>,
+    deflaters: Deflaters,
+    gauges: Arc<ShardGauges>,
+    mailbox: Arc<Mailbox>,
+    connections: RefCell<Slab<Rc<Outbound>>>,
+    wheel: RefCell<Wheel>,
+    stopping: Cell<bool>,
+}
+
+/// Scratch space that one poll uses after the other.
+pub(super) struct Buffers {
+    pub(super) read: Box<[u8]>,
+    pub(super) answers: Vec<u8>,
+    pub(super) inflater: Inflater,
+}
+
+/// Compressors without context, one for each window size that a client asked for.
+struct Deflaters {
+    level: u8,
+    by_window_bits: [RefCell<Option<Deflater>>; 16 - WINDOW_BITS_MIN as usize],
+    shared: RefCell<Deflater>,
+}
+
+/// The parts of a shard that come from outside its thread.
+pub struct ShardParts {
+    /// Its number, from 0.
+    pub index: usize,
+    /// See [`Shard::recorder`].
+    pub recorder: Recorder,
+    /// Where the shard says what is read at scrape.
+    pub gauges: Arc<ShardGauges>,
+    /// See [`Shard::hub`].
+    pub hub: Arc<Hub>,
+    /// See [`Shard::endpoints`].
+    pub endpoints: Arc<Endpoints>,
+    /// The beginning of the process.
+    pub began: Instant,
+}
+
+impl Shard {
+    /// A shard without connections.
+    pub fn new(parts: ShardParts, config: &Config) -> Rc<Self> {
+        let ShardParts { index, recorder, gauges, hub, endpoints, began } = parts;
+        let clock = Clock::new(began);
+        let level = config.compression.level as u8;
+        Rc::new(Self {
+            index,
+            local: Local::new(endpoints.iter().count()),
+            backlogs: Backlogs::new(QueueLimits {
+                bytes: config.limits.send_queue_bytes,
+                messages: config.limits.send_queue_messages,
+            }),
+            times: times_of(config),
+            deflate_min_bytes: config.compression.min_bytes,
+            buffers: RefCell::new(Buffers {
+                read: vec![0; READ_BUFFER_BYTES].into(),
+                answers: Vec::new(),
+                inflater: Inflater::new(),
+            }),
+            deflaters: Deflaters {
+                level,
+                by_window_bits: Default::default(),
+                shared: RefCell::new(Deflater::new(level, 15)),
+            },
+            mailbox: hub.mailbox(index),
+            wheel: RefCell::new(Wheel::new(clock.now().attended_us)),
+            clock,
+            connections: RefCell::default(),
+            stopping: Cell::new(false),
+            recorder,
+            gauges,
+            hub,
+            endpoints,
+        })
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    /// The shard ends: every connection gets Close 1001.
+    pub async fn shut_down(&self) {
+        self.stopping.set(true);
+        let mut start = 0;
+        loop {
+            let slots = self.connections.borrow().capacity();
+            for key in start..slots.min(start + DUE_BATCH) {
+                if let Some(outbound) = self.connections.borrow().get(key) {
+                    outbound.signal(signal::SHUTDOWN);
+                }
+            }
+            start += DUE_BATCH;
+            if start >= slots {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Has [`Self::shut_down`] been called?
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// The heartbeat: finds whose time has come, and measures how late the shard itself is.
+    pub async fn run_wheel(self: Rc<Self>) {
+        let mut ticks = interval(TICK);
+        // After a stall the missed ticks are not made up for: time goes on from here.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        let mut due = Vec::new();
+        loop {
+            ticks.tick().await;
+            let lag = last.elapsed().saturating_sub(TICK);
+            last = Instant::now();
+            TickLagged { shard: self.index, lag }.emit(&self.recorder);
+            if lag > TICK {
+                self.clock.note_stall(lag);
+            }
+            let now_us = self.clock.now().attended_us;
+            self.wheel.borrow_mut().advance(now_us, |tick, key| due.push((tick, key)));
+            for batch in due.chunks(DUE_BATCH) {
+                self.wake_due(batch);
+                tokio::task::yield_now().await;
+            }
+            due.clear();
+            due.shrink_to(DUE_BATCH);
+            self.publish_gauges();
+        }
+    }
+
+    /// Brings publications to the receivers of this shard.
+    pub async fn run_fan_out(self: Rc<Self>) {
+        let now = || self.clock.now();
+        let fan_out = FanOut {
+            recorder: &self.recorder,
+            backlogs: &self.backlogs,
+            deflater: &self.deflaters.shared,
+            deflate_min_bytes: self.deflate_min_bytes,
+            now: &now,
+        };
+        loop {
+            self.mailbox.filled().await;
+            let batch = self.mailbox.take();
+            self.local.fan_out(&batch, &fan_out).await;
+            for publication in batch {
+                self.mailbox.done(&publication);
+            }
+        }
+    }
+
+    pub(super) fn count_opened(&self, endpoint: EndpointIndex) {
+        self.gauges.connection_added(endpoint);
+    }
+
+    pub(super) fn count_closed(&self, endpoint: EndpointIndex) {
+        self.gauges.connection_removed(endpoint);
+    }
+
+    pub(super) fn add(&self, outbound: &Rc<Outbound>) -> u32 {
+        let key = self.connections.borrow_mut().insert(Rc::clone(outbound));
+        u32::try_from(key).expect("a process cannot open 2^32 sockets")
+    }
+
+    pub(super) fn remove(&self, key: u32) {
+        self.connections.borrow_mut().remove(key as usize);
+    }
+
+    /// Sees to it that the connection is looked at when this moment has come.
+    pub(super) fn wake_at(&self, key: u32, outbound: &Outbound, due_us: u64) {
+        let mut wheel = self.wheel.borrow_mut();
+        let tick = wheel.tick_for(due_us);
+        if tick < outbound.due_tick() {
+            outbound.set_due_tick(tick);
+            wheel.insert(key, tick);
+        }
+    }
+
+    /// Lends the compressor for a connection without context takeover.
+    pub(super) fn with_deflater<T>(
+        &self,
+        deflate: Deflate,
+        work: impl FnOnce(&mut Deflater) -> T,
+    ) -> T {
+        let bits = deflate.server_max_window_bits;
+        let slot = usize::from(bits.clamp(WINDOW_BITS_MIN, 15) - WINDOW_BITS_MIN);
+        let mut slot = self.deflaters.by_window_bits[slot].borrow_mut();
+        work(slot.get_or_insert_with(|| Deflater::new(self.deflaters.level, bits)))
+    }
+
+    /// A compressor that keeps its window from message to message, for one connection.
+    pub(super) fn own_deflater(&self, deflate: Deflate) -> Option<Box<Deflater>> {
+        (!deflate.server_no_context_takeover).then(|| {
+            Box::new(Deflater::with_takeover(self.deflaters.level, deflate.server_max_window_bits))
+        })
+    }
+
+    fn wake_due(&self, batch: &[(u64, u32)]) {
+        let connections = self.connections.borrow();
+        for (tick, key) in batch {
+            // The key may be another connection's by now, or due at another tick.
+            if let Some(outbound) = connections.get(*key as usize)
+                && outbound.due_tick() == *tick
+            {
+                outbound.set_due_tick(u64::MAX);
+                outbound.signal(signal::TICK);
+            }
+        }
+    }
+
+    fn publish_gauges(&self) {
+        self.gauges.set_backlog(
+            self.backlogs.count() as u64,
+            self.backlogs.bytes() as u64,
+            self.backlogs.max_bytes() as u64,
+        );
+    }
+}
+
+fn times_of(config: &Config) -> Times {
+    let us = |duration: Duration| duration.as_micros() as u64;
+    Times {
+        ping_interval_us: us(config.heartbeat.ping_interval),
+        pong_wait_us: us(config.heartbeat.pong_wait),
+        write_wait_us: us(config.limits.write_wait),
+        close_wait_us: us(config.limits.close_wait),
+    }
+}
+
+/// The time, for code that was handed a shard.
+impl Shard {
+    /// The present.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+}

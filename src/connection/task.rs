@@ -1,0 +1,213 @@
+//! The task of one connection: opened once, closed exactly once on every way out.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::inbox::Inbox;
+use super::life::Life;
+use super::shard::Shard;
+use crate::events::{
+    self, ConnectionClosed, ConnectionFacts, ConnectionOpened, HandshakeAccepted, Traffic,
+};
+use crate::handshake::{Identity, Permit, Ticket};
+use crate::hub::Member;
+use crate::outbound::{Outbound, SocketError, signal};
+use crate::state::{Cause, Input, Now};
+use crate::wire::{Decoder, DecoderOptions, Role};
+
+/// A socket whose 101 has been written.
+pub struct Opened {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Who it belongs to and what was agreed on.
+    pub ticket: Ticket,
+    /// Its place among the admitted.
+    pub permit: Permit,
+    /// From the request's head to now.
+    pub handshake: Duration,
+    /// The client's `User-Agent`, for the log.
+    pub user_agent: Option<Box<str>>,
+    /// What came behind the request's head already.
+    pub leftover: Vec<u8>,
+}
+
+/// A connection as a future; it is done when the connection has ended.
+pub struct ConnectionTask {
+    life: Life,
+    inbox: Inbox,
+    key: u32,
+    member_key: usize,
+    /// Given back when the connection has ended.
+    _permit: Permit,
+}
+
+impl ConnectionTask {
+    /// Opens the connection: from here on it will be closed, whatever happens.
+    pub fn open(shard: &Rc<Shard>, opened: Opened) -> Self {
+        let Opened { stream, ticket, permit, handshake, user_agent, leftover } = opened;
+        let endpoint = ticket.identity.endpoint;
+        let now = shard.now();
+        let policy = shard.endpoints.get(endpoint).expect("a ticket names an endpoint of its gateway");
+        let outbound = Outbound::new(stream, now);
+        let member = Rc::new(Member {
+            outbound: Rc::clone(&outbound),
+            takes_deflated: ticket.deflate.is_some_and(|one| one.server_max_window_bits == 15),
+            joined_at_seq: shard.hub.last_seq(),
+            context_lost: false.into(),
+        });
+        let decoder = Decoder::new(DecoderOptions {
+            role: Role::Server,
+            max_message_bytes: policy.max_message_bytes,
+            deflate: ticket.deflate,
+        });
+        HandshakeAccepted { endpoint, duration: handshake }.emit(&shard.recorder);
+        ConnectionOpened {
+            connection: facts(&ticket.identity),
+            extensions: ticket.deflate.map(|deflate| deflate.to_string()).as_deref(),
+            user_agent: user_agent.as_deref(),
+        }
+        .emit(&shard.recorder);
+        shard.count_opened(endpoint);
+        let key = shard.add(&outbound);
+        let member_key = shard.local.join(endpoint, Rc::clone(&member));
+        let inbound = policy.inbound;
+        let mut life = Life::new(Rc::clone(shard), outbound, member, ticket, inbound, now);
+        life.note_bytes(leftover.len(), now);
+        let inbox = Inbox::new(decoder, leftover);
+        Self { life, inbox, key, member_key, _permit: permit }
+    }
+
+    fn take_signals(&mut self, now: Now) {
+        let signals = self.life.outbound.take_signals();
+        if signals & signal::OVERFLOW != 0 {
+            self.life.give_up(Cause::QueueOverflow, "send queue overflow", now);
+        }
+        if signals & signal::SHUTDOWN != 0 {
+            self.life.give_up(Cause::Shutdown, "gateway is shutting down", now);
+        }
+        if signals & signal::TICK != 0 {
+            let head_since_us = self.life.outbound.head_since_us();
+            let reading_paused = self.life.reading_paused;
+            self.life.step(Input::Tick { head_since_us, reading_paused }, now);
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>, now: Now) {
+        if !self.life.outbound.has_backlog() {
+            return;
+        }
+        let shard = Rc::clone(&self.life.shard);
+        let flushed = self.life.outbound.poll_flush(cx, now, &shard.backlogs);
+        if flushed.is_ready() && self.life.outbound.close_is_written() {
+            self.life.step(Input::CloseWritten, now);
+        }
+    }
+
+    fn wake_me_when_due(&self) {
+        let Life { machine, outbound, shard, .. } = &self.life;
+        let due_us = machine.next_due_us(&shard.times, outbound.head_since_us());
+        shard.wake_at(self.key, outbound, due_us);
+    }
+}
+
+impl Future for ConnectionTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.life.outbound.set_waker(cx.waker());
+        let now = this.life.shard.now();
+        this.take_signals(now);
+        this.flush(cx, now);
+        if this.life.machine.ending().is_none() {
+            this.inbox.poll(&mut this.life, cx, now);
+        }
+        if this.life.machine.ending().is_some() {
+            return Poll::Ready(());
+        }
+        // What reading has queued must find the socket's writability registered.
+        this.flush(cx, now);
+        if this.life.machine.ending().is_some() {
+            return Poll::Ready(());
+        }
+        this.wake_me_when_due();
+        Poll::Pending
+    }
+}
+
+impl Drop for ConnectionTask {
+    /// The only place where a connection is closed: its end, a panic in it, its cancellation.
+    fn drop(&mut self) {
+        let shard = Rc::clone(&self.life.shard);
+        let now = shard.now();
+        if self.life.machine.ending().is_none() {
+            let (cause, reason) = if shard.is_stopping() {
+                (Cause::Shutdown, "gateway is shutting down")
+            } else {
+                (Cause::InternalError, "internal error")
+            };
+            self.life.give_up(cause, reason, now);
+        }
+        let ending = self.life.machine.end_now(Cause::InternalError);
+        let Life { outbound, machine, ticket, received, .. } = &self.life;
+        let queued_bytes = outbound.queued_bytes() as u64;
+        outbound.end(false, &shard.backlogs);
+        shard.local.leave(ticket.identity.endpoint, self.member_key);
+        shard.remove(self.key);
+        let last_byte_us = self.life.last_received_us.max(outbound.last_written_us());
+        let sent = outbound.totals();
+        let socket_error = outbound.first_error();
+        let error = socket_error.map(SocketError::to_io_error);
+        ConnectionClosed {
+            connection: facts(&ticket.identity),
+            cause: ending.cause,
+            code: ending.label(),
+            received_code: self.life.received_code,
+            received_reason: self.life.received_reason.as_deref(),
+            sent_code: self.life.sent_code,
+            detail: self.life.detail.as_deref(),
+            lifetime: Duration::from_micros(now.real_us.saturating_sub(self.life.opened_us)),
+            idle: Duration::from_micros(now.real_us.saturating_sub(last_byte_us)),
+            traffic: Traffic {
+                messages_in: received.messages,
+                messages_out: sent.messages,
+                payload_bytes_in: received.payload_bytes,
+                payload_bytes_out: sent.payload_bytes,
+                wire_bytes_in: received.wire_bytes,
+                wire_bytes_out: outbound.written_bytes(),
+                pings_sent: machine.pings().sent().into(),
+                pongs_received: machine.pings().answered().into(),
+                last_rtt: machine.pings().last_rtt_us().map(|us| Duration::from_micros(us.into())),
+            },
+            queue_bytes: queued_bytes,
+            socket_error: socket_error.zip(error.as_ref()).map(|(known, error)| {
+                events::SocketError { operation: known.operation.as_str(), error }
+            }),
+            tcp: None,
+        }
+        .emit(&shard.recorder);
+        shard.count_closed(ticket.identity.endpoint);
+    }
+}
+
+/// What the log says of a connection.
+fn facts(identity: &Identity) -> ConnectionFacts<'_> {
+    let client = identity.client();
+    ConnectionFacts {
+        id: identity.id,
+        endpoint: identity.endpoint,
+        remote: client.address,
+        remote_port: client.port,
+        user: identity.user(),
+        request_id: client.request_id,
+        nginx: client.nginx.map(|hop| events::NginxHop {
+            host: hop.host,
+            pid: hop.pid,
+            connection: hop.connection,
+        }),
+    }
+}

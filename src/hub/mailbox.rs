@@ -1,0 +1,95 @@
+//! Publications on their way to one shard.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use tokio::sync::Notify;
+
+use super::Publication;
+
+/// Above this many waiting bytes or messages, connections that publish stop reading. What was read
+/// already is still accepted: the overshoot is one read buffer per connection.
+const CONGESTED_BYTES: usize = 16 << 20;
+const CONGESTED_MESSAGES: usize = 16_384;
+
+/// The charge of a publication beyond its payload.
+const OVERHEAD_BYTES: usize = 128;
+
+/// A queue into one shard, filled by all.
+#[derive(Default)]
+pub struct Mailbox {
+    inner: Mutex<Inner>,
+    /// A copy of `inner.bytes` that is read without the lock.
+    bytes: AtomicUsize,
+    messages: AtomicUsize,
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    publications: VecDeque<Arc<Publication>>,
+    waiting: Vec<Waker>,
+}
+
+impl Mailbox {
+    /// Adds a publication and wakes the shard.
+    pub(super) fn push(&self, publication: Arc<Publication>) {
+        self.bytes.fetch_add(charge(&publication), Ordering::Relaxed);
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        let mut inner = self.lock();
+        inner.publications.push_back(publication);
+        let first = inner.publications.len() == 1;
+        drop(inner);
+        if first {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until something is there. One waiter only: the shard.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Takes everything out.
+    pub fn take(&self) -> VecDeque<Arc<Publication>> {
+        std::mem::take(&mut self.lock().publications)
+    }
+
+    /// A publication has been written or queued for each of the shard's receivers.
+    pub fn done(&self, publication: &Publication) {
+        self.bytes.fetch_sub(charge(publication), Ordering::Relaxed);
+        self.messages.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_congested() {
+            for waker in std::mem::take(&mut self.lock().waiting) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Is it too full for more?
+    pub fn is_congested(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > CONGESTED_BYTES
+            || self.messages.load(Ordering::Relaxed) > CONGESTED_MESSAGES
+    }
+
+    /// Wakes a task when there is room again; at once if there is already.
+    pub fn wake_when_drained(&self, waker: &Waker) {
+        let mut inner = self.lock();
+        if self.is_congested() {
+            inner.waiting.push(waker.clone());
+        } else {
+            drop(inner);
+            waker.wake_by_ref();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn charge(publication: &Publication) -> usize {
+    publication.frame.payload_len() + OVERHEAD_BYTES
+}

@@ -1,0 +1,94 @@
+//! How the process ends.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Gateway;
+use super::shards::ShardThreads;
+use crate::events::{GatewayStopped, GatewayStopping, TaskPanicked};
+use crate::telemetry::labels::TaskKind;
+
+/// How far the process is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It serves.
+    Serving,
+    /// Nothing is accepted any more; connections are told to go.
+    Stopping,
+    /// What is left is cut off.
+    Cut,
+}
+
+/// How often the threads are looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Waits for SIGTERM or SIGINT, then ends the gateway: connections get Close 1001 and
+/// `drain_timeout` to answer it. A second signal cuts off what is left.
+pub(super) async fn until_ended(gateway: &Arc<Gateway>, shards: &ShardThreads) {
+    let mut signals = Signals::new();
+    let why = tokio::select! {
+        name = signals.next() => name,
+        () = a_shard_ends(shards) => "a shard has panicked",
+    };
+    let stopping = Instant::now();
+    GatewayStopping { why, connections: gateway.connections() }.emit();
+    gateway.admission.close_for_shutdown();
+    gateway.stage.send_replace(Stage::Stopping);
+    tokio::select! {
+        () = all_shards_end(shards) => {}
+        _ = signals.next() => {}
+        () = tokio::time::sleep(gateway.config.server.drain_timeout) => {}
+    }
+    let connections_left = gateway.connections();
+    gateway.stage.send_replace(Stage::Cut);
+    all_shards_end(shards).await;
+    GatewayStopped { duration: stopping.elapsed(), connections_left }.emit();
+}
+
+/// A panic becomes a log line and a count. The line of the standard hook goes to stderr as well.
+pub(super) fn report_panics(gateway: &Arc<Gateway>) {
+    let gateway: Weak<Gateway> = Arc::downgrade(gateway);
+    let standard = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        standard(panic);
+        if let Some(gateway) = gateway.upgrade() {
+            let of_shard = std::thread::current().name().is_some_and(|name| name.starts_with("shard"));
+            let task = if of_shard { TaskKind::Connection } else { TaskKind::Control };
+            TaskPanicked { task, message: &panic.to_string() }.emit(&gateway.telemetry);
+        }
+    }));
+}
+
+async fn all_shards_end(shards: &ShardThreads) {
+    while !shards.are_finished() {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// No shard ends by itself: if one does, its share of the clients would be refused for ever.
+async fn a_shard_ends(shards: &ShardThreads) {
+    while !shards.any_finished() {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let listen = |kind| signal(kind).expect("the runtime's signal driver is enabled");
+        Self { terminate: listen(SignalKind::terminate()), interrupt: listen(SignalKind::interrupt()) }
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The process: listeners, shards, the admin side, and how it ends.
+//!
+//! ```text
+//! main thread     admin listener, signals, upkeep       (control runtime)
+//! shard threads   public listener -> http -> connection (one runtime each; nothing migrates)
+//! ```
+
+mod admin;
+mod drain;
+mod files;
+mod listen;
+mod public;
+mod shards;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::config::{AuthMode, Config};
+use crate::events::{ConfigWarned, GatewayStarted};
+use crate::handshake::{Admission, Endpoints};
+use crate::hub::Hub;
+use crate::telemetry::labels::RuntimeKind;
+use crate::telemetry::{AllShardGauges, Runtimes, ShardGauges, Telemetry, TelemetryOptions};
+
+pub use drain::Stage;
+
+use shards::ShardThreads;
+
+/// How often what the `metrics` facade holds is folded, and nothing else.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Files kept for everything that is not a WebSocket: listeners, the admin side, refusals.
+const FILES_RESERVED: usize = 100;
+
+/// What all parts of one gateway share.
+pub(crate) struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) admission: Admission,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) gauges: Vec<Arc<ShardGauges>>,
+    pub(crate) stage: watch::Sender<Stage>,
+    pub(crate) max_connections: usize,
+    pub(crate) began: Instant,
+}
+
+/// Runs a gateway until it is told to end. `warnings` are the configuration's.
+pub fn run(config: Config, warnings: Vec<String>) -> ExitCode {
+    let logging = match crate::telemetry::logging::install(
+        &config.telemetry.log,
+        config.telemetry.log_format,
+    ) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("gaugeway: telemetry.log: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    for why in &warnings {
+        ConfigWarned { field: "", why }.emit();
+    }
+    match serve(config, &logging) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gaugeway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result<(), String> {
+    let files = files::raise_limit();
+    let gateway = Arc::new(Gateway::new(config, files)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the control runtime: {error}"))?;
+    let public = listen::bind_for_shards(gateway.config.server.listen, gateway.gauges.len())
+        .map_err(|error| cannot_listen("server.listen", gateway.config.server.listen, &error))?;
+    let public_address = public[0].local_addr().map_err(|error| error.to_string())?;
+    let admin = listen::bind(gateway.config.server.admin_listen).map_err(|error| {
+        cannot_listen("server.admin_listen", gateway.config.server.admin_listen, &error)
+    })?;
+    let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
+    drain::report_panics(&gateway);
+    let shards = ShardThreads::start(&gateway, public)?;
+    gateway.register_sources(&runtime, &shards, logging)?;
+    GatewayStarted {
+        public: public_address,
+        admin: admin_address,
+        auth: match gateway.config.auth.mode {
+            AuthMode::None => "none",
+        },
+        bus: "memory",
+        version: env!("CARGO_PKG_VERSION"),
+        shards: gateway.gauges.len(),
+        max_connections: gateway.max_connections,
+    }
+    .emit();
+    runtime.block_on(async {
+        let admin = admin::serve(Arc::clone(&gateway), admin);
+        tokio::select! {
+            () = admin => {}
+            () = upkeep(&gateway) => {}
+            () = drain::until_ended(&gateway, &shards) => {}
+        }
+    });
+    shards.join();
+    Ok(())
+}
+
+impl Gateway {
+    fn new(config: Config, files: usize) -> Result<Self, String> {
+        let endpoints = Arc::new(Endpoints::compile(&config));
+        let names = endpoints.names();
+        let shards = match config.server.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        };
+        let max_connections = match config.server.max_connections {
+            0 => files.saturating_sub(FILES_RESERVED).max(1),
+            given => given,
+        };
+        let telemetry = Telemetry::new(&TelemetryOptions {
+            endpoints: names.clone(),
+            timers: timers(&config),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("GAUGEWAY_REVISION").unwrap_or("unknown").to_owned(),
+        });
+        let gauges: Vec<_> = (0..shards).map(|_| ShardGauges::new(names.len())).collect();
+        telemetry
+            .register(AllShardGauges::new(names, gauges.clone()))
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            admission: Admission::new(max_connections, config.server.max_connections_per_ip),
+            hub: Arc::new(Hub::new(shards)),
+            stage: watch::Sender::new(Stage::Serving),
+            began: Instant::now(),
+            max_connections,
+            telemetry,
+            endpoints,
+            gauges,
+            config,
+        })
+    }
+
+    /// Open WebSockets, over all shards.
+    pub(crate) fn connections(&self) -> u64 {
+        self.gauges.iter().map(|gauges| gauges.connections()).sum()
+    }
+
+    fn register_sources(
+        &self,
+        control: &Runtime,
+        shards: &ShardThreads,
+        logging: &crate::telemetry::logging::Logging,
+    ) -> Result<(), String> {
+        let mut runtimes = Runtimes::new().with(RuntimeKind::Control, control.metrics());
+        for metrics in shards.runtime_metrics() {
+            runtimes = runtimes.with(RuntimeKind::Shard, metrics);
+        }
+        self.telemetry
+            .register(runtimes)
+            .and_then(|()| self.telemetry.register(logging.dropped_lines()))
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn timers(config: &Config) -> Vec<(&'static str, Duration)> {
+    vec![
+        ("ping_interval", config.heartbeat.ping_interval),
+        ("pong_wait", config.heartbeat.pong_wait),
+        ("write_wait", config.limits.write_wait),
+        ("close_wait", config.limits.close_wait),
+        ("handshake_timeout", config.server.handshake_timeout),
+        ("drain_timeout", config.server.drain_timeout),
+    ]
+}
+
+fn cannot_listen(field: &str, address: std::net::SocketAddr, error: &std::io::Error) -> String {
+    format!("{field}: cannot listen on {address}: {error}")
+}
+
+async fn upkeep(gateway: &Gateway) {
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        gateway.telemetry.run_upkeep();
+    }
+}

@@ -1,0 +1,292 @@
+//! The public listener of one shard: HTTP/1.1, of which upgrade requests become connections.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header, request};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::Gateway;
+use super::listen::{self, AcceptObserver};
+use crate::connection::{ConnectionTask, Opened, Shard};
+use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
+use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
+use crate::telemetry::EndpointIndex;
+use crate::telemetry::labels::{HttpFailure, Outcome};
+
+/// Bytes of a request's head; more is answered with 431.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Headers of a request.
+const HEADERS_MAX: usize = 100;
+/// Sockets beyond the open WebSockets: handshakes, and requests that are refused for want of room.
+const SOCKETS_BESIDE: usize = 64;
+/// The part of a `User-Agent` that the log gets.
+const USER_AGENT_BYTES_MAX: usize = 200;
+
+/// One shard's share of the public listener.
+pub(super) struct PublicListener {
+    gateway: Arc<Gateway>,
+    shard: Rc<Shard>,
+    proxies: Proxies,
+    router: Router,
+    /// Sockets that are not WebSockets (yet).
+    sockets: Cell<usize>,
+}
+
+/// A request that was answered with 101, until its socket is ours.
+struct Accepted {
+    ticket: Ticket,
+    permit: Permit,
+    user_agent: Option<Box<str>>,
+    started: Instant,
+}
+
+impl PublicListener {
+    pub(super) fn new(gateway: Arc<Gateway>, shard: Rc<Shard>) -> Self {
+        let proxies = Proxies::new(&gateway.config.server.trusted_proxies);
+        let router = Router::new()
+            .route("/ping", get(|| async { "pong" }))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed);
+        Self { gateway, shard, proxies, router, sockets: Cell::new(0) }
+    }
+
+    /// Sockets in a handshake or in plain HTTP.
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.get()
+    }
+
+    /// Accepts until it is aborted.
+    pub(super) async fn run(self: Rc<Self>, listener: std::net::TcpListener) {
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .expect("called within the shard's runtime, with a socket that does not block");
+        listen::accept_loop(listener, &*self, |stream, peer| {
+            tokio::task::spawn_local(Rc::clone(&self).serve(stream, peer));
+        })
+        .await;
+    }
+
+    /// Serves HTTP on one socket; ends when it has become a WebSocket or is closed.
+    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let _place = Place::take(Rc::clone(&self));
+        let began = Instant::now();
+        let accepted = Rc::new(Pending { listener: &self, slot: Cell::new(None) });
+        let requests = Cell::new(0_u32);
+        let service = service_fn(|request: Request<hyper::body::Incoming>| {
+            requests.set(requests.get() + 1);
+            let (listener, accepted) = (&self, &accepted);
+            async move { Ok::<_, Infallible>(listener.answer(request, peer, accepted).await) }
+        });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.gateway.config.server.handshake_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .without_shutdown()
+            .await;
+        match served {
+            Ok(parts) => {
+                if let Some(accepted) = accepted.slot.take() {
+                    // hyper's leftover shares its read buffer: copied out, so that the buffer dies.
+                    let leftover = parts.read_buf.to_vec();
+                    self.open(parts.io.into_inner(), leftover, accepted);
+                }
+            }
+            Err(error) => self.note_failure(&error, requests.get() == 0, began.elapsed(), peer),
+        }
+    }
+
+    fn open(&self, stream: TcpStream, leftover: Vec<u8>, accepted: Accepted) {
+        let Accepted { ticket, permit, user_agent, started } = accepted;
+        let handshake = started.elapsed();
+        let opened = Opened { stream, ticket, permit, handshake, user_agent, leftover };
+        tokio::task::spawn_local(ConnectionTask::open(&self.shard, opened));
+    }
+
+    async fn answer(
+        &self,
+        request: Request<hyper::body::Incoming>,
+        peer: SocketAddr,
+        pending: &Pending<'_>,
+    ) -> Response<Body> {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let Some((endpoint, policy)) = self.gateway.endpoints.find(parts.uri.path()) else {
+            if parts.headers.contains_key(header::UPGRADE) {
+                let refusal = no_such_endpoint(&self.gateway);
+                return self.refuse(&refusal, EndpointIndex::UNKNOWN, &parts, peer, started);
+            }
+            let request = Request::from_parts(parts, Body::new(body));
+            return match self.router.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+        };
+        let admitted = examine(&parts, peer, policy, &self.proxies, Uuid::now_v7())
+            .and_then(|ticket| {
+                let address = ticket.identity.client().address;
+                let permit = self.gateway.admission.admit(address).map_err(Refusal::of)?;
+                Ok((ticket, permit))
+            });
+        match admitted {
+            Ok((ticket, permit)) => {
+                let response = ticket.response();
+                let user_agent = user_agent(&parts);
+                pending.slot.set(Some(Accepted { ticket, permit, user_agent, started }));
+                response
+            }
+            Err(refusal) => self.refuse(&refusal, endpoint, &parts, peer, started),
+        }
+    }
+
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        endpoint: EndpointIndex,
+        parts: &request::Parts,
+        peer: SocketAddr,
+        started: Instant,
+    ) -> Response<Body> {
+        let client = self.proxies.client(&parts.headers, peer);
+        HandshakeRefused {
+            endpoint,
+            outcome: refusal.outcome,
+            status: Some(refusal.status.as_u16()),
+            duration: started.elapsed(),
+            why: &refusal.message,
+            remote: client.address,
+            request_id: client.request_id,
+        }
+        .emit(&self.shard.recorder);
+        refusal.response().map(Body::from)
+    }
+
+    /// A connection that failed in HTTP. Before the first whole request that is a handshake that
+    /// did not come about; later, and without a word of the client's, it is none.
+    fn note_failure(&self, error: &hyper::Error, first: bool, since: Duration, peer: SocketAddr) {
+        let outcome = if error.is_timeout() {
+            Outcome::HeaderTimeout
+        } else if error.is_parse_too_large() {
+            Outcome::HeaderTooLarge
+        } else if error.is_parse() {
+            Outcome::UnreadableRequest
+        } else {
+            let reason = match error {
+                error if error.is_incomplete_message() => HttpFailure::Incomplete,
+                error if error.is_canceled() || error.is_closed() => HttpFailure::Other,
+                _ => HttpFailure::Io,
+            };
+            let why = error.to_string();
+            HttpConnectionFailed { reason, why: &why, peer: peer.ip() }.emit(&self.shard.recorder);
+            return;
+        };
+        if outcome == Outcome::HeaderTimeout && !first {
+            // A kept-alive connection that nobody used again.
+            return;
+        }
+        HandshakeRefused {
+            endpoint: EndpointIndex::UNKNOWN,
+            outcome,
+            status: match outcome {
+                Outcome::HeaderTooLarge => Some(431),
+                Outcome::UnreadableRequest => Some(400),
+                _ => None,
+            },
+            duration: since,
+            why: &error.to_string(),
+            remote: peer.ip(),
+            request_id: None,
+        }
+        .emit(&self.shard.recorder);
+    }
+}
+
+impl AcceptObserver for PublicListener {
+    fn accept_failed(&self, error: &io::Error, pause: Duration) {
+        AcceptFailed { error, pause }.emit(&self.shard.recorder);
+    }
+
+    /// Whoever sends nothing must not use up the files that the admin side needs.
+    fn has_room(&self) -> bool {
+        self.sockets.get() < SOCKETS_BESIDE
+            || self.gateway.admission.open() + self.sockets.get() < self.gateway.max_connections
+    }
+}
+
+/// Where a request's acceptance waits for its socket.
+struct Pending<'a> {
+    listener: &'a PublicListener,
+    slot: Cell<Option<Accepted>>,
+}
+
+impl Drop for Pending<'_> {
+    /// The client left before its 101 was written.
+    fn drop(&mut self) {
+        let Some(Accepted { ticket, started, .. }) = self.slot.take() else { return };
+        let client = ticket.identity.client();
+        HandshakeRefused {
+            endpoint: ticket.identity.endpoint,
+            outcome: Outcome::Aborted,
+            status: None,
+            duration: started.elapsed(),
+            why: "the client left before the 101 was written",
+            remote: client.address,
+            request_id: client.request_id,
+        }
+        .emit(&self.listener.shard.recorder);
+    }
+}
+
+/// One of the sockets that are not WebSockets (yet).
+struct Place(Rc<PublicListener>);
+
+impl Place {
+    fn take(listener: Rc<PublicListener>) -> Self {
+        listener.sockets.set(listener.sockets.get() + 1);
+        Self(listener)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.sockets.set(self.0.sockets.get() - 1);
+    }
+}
+
+fn user_agent(parts: &request::Parts) -> Option<Box<str>> {
+    let value = parts.headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(value[..value.len().min(USER_AGENT_BYTES_MAX)].into())
+}
+
+fn no_such_endpoint(gateway: &Gateway) -> Refusal {
+    let known = gateway.endpoints.names().join(", ");
+    Refusal::new(Outcome::NotFound, "there is no WebSocket endpoint at this path")
+        .hint(format!("the endpoints are {known}"))
+}
+
+pub(super) async fn not_found() -> impl IntoResponse {
+    error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+}
+
+pub(super) async fn method_not_allowed() -> impl IntoResponse {
+    error(StatusCode::METHOD_NOT_ALLOWED, "bad_method", "this path answers GET only")
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> impl IntoResponse + use<> {
+    (status, Json(json!({ "error": { "code": code, "message": message } })))
+}

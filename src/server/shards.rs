@@ -1,0 +1,122 @@
+//! The threads that own connections, each with a runtime of its own.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::RuntimeMetrics;
+use tokio::task::LocalSet;
+
+use super::public::PublicListener;
+use super::{Gateway, Stage};
+use crate::connection::{Shard, ShardParts};
+
+/// How often a stopping shard looks whether its last connection has gone.
+const STOP_POLL: Duration = Duration::from_millis(10);
+
+/// The shard threads of a gateway.
+pub(super) struct ShardThreads {
+    threads: Vec<JoinHandle<()>>,
+    metrics: Vec<RuntimeMetrics>,
+}
+
+impl ShardThreads {
+    /// Starts a thread for each listener.
+    pub(super) fn start(
+        gateway: &Arc<Gateway>,
+        listeners: Vec<TcpListener>,
+    ) -> Result<Self, String> {
+        let (mut threads, mut metrics) = (Vec::new(), Vec::new());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let gateway = Arc::clone(gateway);
+            let (started, starting) = mpsc::channel();
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .spawn(move || run_shard(index, &gateway, listener, &started))
+                .map_err(|error| format!("cannot start shard {index}: {error}"))?;
+            threads.push(thread);
+            metrics.push(
+                starting.recv().map_err(|_| format!("shard {index} did not start"))??,
+            );
+        }
+        Ok(Self { threads, metrics })
+    }
+
+    /// For the scrape.
+    pub(super) fn runtime_metrics(&self) -> impl Iterator<Item = RuntimeMetrics> {
+        self.metrics.iter().cloned()
+    }
+
+    /// Have all threads ended?
+    pub(super) fn are_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Has one of them ended?
+    pub(super) fn any_finished(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Waits for the threads.
+    pub(super) fn join(self) {
+        for thread in self.threads {
+            // A shard that panicked has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run_shard(
+    index: usize,
+    gateway: &Arc<Gateway>,
+    listener: TcpListener,
+    started: &mpsc::Sender<Result<RuntimeMetrics, String>>,
+) {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(format!("cannot start the runtime of a shard: {error}")));
+            return;
+        }
+    };
+    let parts = ShardParts {
+        index,
+        recorder: gateway.telemetry.recorder(),
+        gauges: Arc::clone(&gateway.gauges[index]),
+        hub: Arc::clone(&gateway.hub),
+        endpoints: Arc::clone(&gateway.endpoints),
+        began: gateway.began,
+    };
+    let shard = Shard::new(parts, &gateway.config);
+    // The starter waits for this: it is gone only if the process is ending.
+    let _ = started.send(Ok(runtime.metrics()));
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, run_until_stopped(gateway, &shard, listener));
+    // What is left is dropped here, which closes and counts it; the shard outlives its tasks.
+    drop(tasks);
+    drop(shard);
+}
+
+async fn run_until_stopped(gateway: &Arc<Gateway>, shard: &Rc<Shard>, listener: TcpListener) {
+    let mut stage = gateway.stage.subscribe();
+    tokio::task::spawn_local(Rc::clone(shard).run_wheel());
+    tokio::task::spawn_local(Rc::clone(shard).run_fan_out());
+    let public = Rc::new(PublicListener::new(Arc::clone(gateway), Rc::clone(shard)));
+    let accepting = tokio::task::spawn_local(Rc::clone(&public).run(listener));
+    // An error means that the sender is gone, which is the end, too.
+    let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+    accepting.abort();
+    shard.shut_down().await;
+    let emptied = async {
+        while shard.connections() > 0 || public.sockets() > 0 {
+            tokio::time::sleep(STOP_POLL).await;
+        }
+    };
+    tokio::select! {
+        () = emptied => {}
+        _ = stage.wait_for(|stage| *stage == Stage::Cut) => {}
+    }
+}

@@ -1,0 +1,153 @@
+//! From the threads' blocks to Prometheus: which combinations of labels exist, and their values.
+
+use std::sync::Arc;
+
+use crate::state::{Cause, CloseLabel, Initiator};
+use crate::telemetry::block::{Block, EndpointBlock};
+use crate::telemetry::cells::{Distribution, SizeHistogram};
+use crate::telemetry::families::{self, Family};
+use crate::telemetry::labels::{
+    AcceptFailure, Direction, HttpFailure, Outcome, PongKind, UNKNOWN_ENDPOINT,
+};
+use crate::telemetry::recorder::Blocks;
+use crate::telemetry::scrape::{Scrape, ScrapeSource};
+use crate::wire::Opcode;
+
+/// The counts of all threads, added up.
+pub(crate) struct Counted(pub(crate) Arc<Blocks>);
+
+impl ScrapeSource for Counted {
+    fn families(&self) -> &'static [&'static Family] {
+        families::COUNTED
+    }
+
+    fn scrape(&self, scrape: &mut Scrape) {
+        let total = self.0.total();
+        whole_gateway(scrape, &total);
+        for direction in Direction::ALL {
+            messages_towards(scrape, *direction, &total);
+        }
+        let (unknown, known) = total
+            .endpoints
+            .split_last()
+            .expect("a block has the unknown endpoint besides the named ones");
+        for (name, counts) in self.0.endpoints.iter().zip(known) {
+            endpoint(scrape, name, counts, Served::Endpoint);
+        }
+        endpoint(scrape, UNKNOWN_ENDPOINT, unknown, Served::Refusals);
+    }
+}
+
+fn whole_gateway(scrape: &mut Scrape, total: &Block) {
+    scrape.histogram(
+        &families::HANDSHAKE_DURATION,
+        &[],
+        &total.handshake_duration,
+    );
+    scrape.histogram(&families::TICK_LAG, &[], &total.tick_lag);
+    scrape.value(&families::PINGS_SENT, &[], total.pings_sent.get() as f64);
+    for kind in PongKind::ALL {
+        let pongs = total.pongs_received[*kind as usize].get() as f64;
+        scrape.value(&families::PONGS_RECEIVED, &[kind.as_str()], pongs);
+        if *kind == PongKind::Late {
+            scrape.value(&families::LATE_PONGS, &[], pongs);
+        }
+    }
+    for reason in AcceptFailure::ALL {
+        let failures = total.accept_failures[*reason as usize].get() as f64;
+        scrape.value(&families::ACCEPT_FAILURES, &[reason.as_str()], failures);
+    }
+    for reason in HttpFailure::ALL {
+        let failures = total.http_failures[*reason as usize].get() as f64;
+        scrape.value(
+            &families::HTTP_CONNECTION_ERRORS,
+            &[reason.as_str()],
+            failures,
+        );
+    }
+}
+
+fn messages_towards(scrape: &mut Scrape, direction: Direction, total: &Block) {
+    let labels = &[direction.as_str()];
+    let sizes: &SizeHistogram = &total.message_size[direction as usize];
+    let ratios = &total.compression_ratio[direction as usize];
+    let wire_bytes = total.wire_bytes[direction as usize].get() as f64;
+    scrape.histogram(&families::MESSAGE_SIZE, labels, sizes);
+    scrape.value(&families::PAYLOAD_BYTES, labels, sizes.bytes() as f64);
+    scrape.value(&families::WIRE_BYTES, labels, wire_bytes);
+    scrape.histogram(&families::COMPRESSION_RATIO, labels, ratios);
+    let compressed = ratios.counts().iter().sum::<u64>() as f64;
+    scrape.value(&families::MESSAGES_COMPRESSED, labels, compressed);
+}
+
+/// What a value of the label `endpoint` stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// A configured endpoint: everything can happen.
+    Endpoint,
+    /// None: only refusals can. The rest shows up if a defect makes it happen.
+    Refusals,
+}
+
+fn endpoint(scrape: &mut Scrape, name: &str, counts: &EndpointBlock, served: Served) {
+    for outcome in Outcome::ALL {
+        let reachable = match served {
+            Served::Endpoint => outcome.is_of_an_endpoint(),
+            Served::Refusals => outcome.is_of_no_endpoint(),
+        };
+        let count = counts.handshakes[*outcome as usize].get();
+        if reachable || count > 0 {
+            let labels = &[name, outcome.as_str()];
+            scrape.value(&families::HANDSHAKES, labels, count as f64);
+        }
+    }
+    let opened = counts.connections_opened.get();
+    if served == Served::Refusals && opened == 0 {
+        return;
+    }
+    scrape.value(&families::CONNECTIONS_OPENED, &[name], opened as f64);
+    for direction in Direction::ALL {
+        for opcode in Opcode::ALL {
+            let count = counts.messages[*direction as usize][*opcode as usize].get();
+            let labels = &[name, direction.as_str(), opcode.as_str()];
+            scrape.value(&families::MESSAGES, labels, count as f64);
+        }
+    }
+    scrape.histogram(&families::PING_RTT, &[name], &counts.ping_rtt);
+    ends(scrape, name, counts);
+}
+
+fn ends(scrape: &mut Scrape, name: &str, counts: &EndpointBlock) {
+    scrape.histogram(
+        &families::CONNECTION_DURATION,
+        &[name],
+        &counts.connection_duration,
+    );
+    for (abnormal, idle) in ["false", "true"].iter().zip(&counts.idle_at_close) {
+        scrape.histogram(&families::IDLE_AT_CLOSE, &[name, abnormal], idle);
+    }
+    for cause in Cause::ALL {
+        for code in CloseLabel::all() {
+            let count = counts.disconnects[*cause as usize][code.index()].get();
+            if is_reachable(*cause, code) || count > 0 {
+                let initiator = cause.initiator().as_str();
+                let labels = &[name, initiator, cause.as_str(), code.as_str()];
+                scrape.value(&families::DISCONNECTS, labels, count as f64);
+            }
+        }
+    }
+}
+
+/// Whether a connection can end by `cause` with `code`, the first Close code received, or sent and
+/// answered, else 1006.
+pub(crate) fn is_reachable(cause: Cause, code: CloseLabel) -> bool {
+    let no_close = code == CloseLabel::of(1006);
+    match cause.initiator() {
+        // A Close frame came: with any valid code, or with none (1005).
+        Initiator::Client => !no_close,
+        // No Close frame came.
+        Initiator::Peer => no_close,
+        // Ours was answered, or not, or crossed one of the client's with whatever code.
+        Initiator::Gateway => true,
+    }
+}

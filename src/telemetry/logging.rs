@@ -1,0 +1,279 @@
+//! The process' log: one line per event to standard output, JSON by default.
+//!
+//! Lines go through a bounded queue to a writer thread of their own: a full pipe behind standard
+//! output never stops a shard. What does not fit is dropped and counted.
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::config::LogFormat;
+use crate::telemetry::families::{self, Family};
+use crate::telemetry::sanitize::Sanitizing;
+use crate::telemetry::scrape::{Scrape, ScrapeSource};
+
+/// Lines that wait for the writer thread, at most; about 1 KiB each.
+const QUEUED_LINES_MAX: usize = 16_384;
+/// Lines go out in batches of up to so many bytes, and at once when no more wait.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Keeps the log going. Dropping it writes what is queued, for at most about a second; `main`
+/// holds it to its end.
+#[derive(Debug)]
+pub struct Logging {
+    dropped: DroppedLines,
+    _guard: WorkerGuard,
+}
+
+impl Logging {
+    /// `log_lines_dropped_total`, for [`Telemetry::register`](super::Telemetry::register).
+    pub fn dropped_lines(&self) -> DroppedLines {
+        self.dropped.clone()
+    }
+}
+
+/// Why the log could not be set up: a mistake in the configuration, or a second set-up.
+#[derive(Debug)]
+pub enum LogError {
+    /// `telemetry.log` does not parse.
+    Filter {
+        /// As configured.
+        filter: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// A word that is no level, where only a level makes sense: `inof`. `tracing` would take it for
+    /// a module's name and log nothing else.
+    NotALevel {
+        /// As configured.
+        filter: String,
+        /// The word.
+        word: String,
+    },
+    /// The process has a log already.
+    AlreadySet,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HINT: &str = "write a level (error, warn, info, debug, trace, off), or several \
+                            `module=level`, for instance `info` or `warn,gaugeway=debug`";
+        match self {
+            Self::Filter { filter, source } => {
+                write!(f, "telemetry.log: {filter:?} is not a filter: {source}; {HINT}")
+            }
+            Self::NotALevel { filter, word } => {
+                write!(f, "telemetry.log: {word:?} in {filter:?} is not a level; {HINT}")
+            }
+            Self::AlreadySet => write!(f, "the log of this process has been set up before"),
+        }
+    }
+}
+
+impl std::error::Error for LogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Filter { source, .. } => Some(source),
+            Self::NotALevel { .. } | Self::AlreadySet => None,
+        }
+    }
+}
+
+/// Sets up the log of this process: once, in `main`.
+pub fn install(filter: &str, format: LogFormat) -> Result<Logging, LogError> {
+    let (subscriber, logging) = subscriber(filter, format, io::stdout())?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadySet)?;
+    Ok(logging)
+}
+
+/// Whether `filter` could be installed; for `gaugeway check`.
+pub fn check_filter(filter: &str) -> Result<(), LogError> {
+    parse_filter(filter).map(drop)
+}
+
+/// The same log to any writer, not installed.
+pub fn subscriber(
+    filter: &str,
+    format: LogFormat,
+    out: impl Write + Send + 'static,
+) -> Result<(Box<dyn Subscriber + Send + Sync>, Logging), LogError> {
+    let filter = parse_filter(filter)?;
+    let (queue, logging) = queue(out, QUEUED_LINES_MAX);
+    // No colours: they would be escape sequences, and none may pass.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Sanitizing(queue))
+        .with_ansi(false);
+    let subscriber: Box<dyn Subscriber + Send + Sync> = match format {
+        LogFormat::Json => Box::new(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .finish(),
+        ),
+        LogFormat::Pretty => Box::new(builder.finish()),
+    };
+    Ok((subscriber, logging))
+}
+
+fn queue(out: impl Write + Send + 'static, lines_max: usize) -> (NonBlocking, Logging) {
+    let failed = Arc::new(AtomicU64::new(0));
+    let writer = FailureCounting {
+        out: BufWriter::with_capacity(BATCH_BYTES, out),
+        failed: Arc::clone(&failed),
+    };
+    let (queue, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(lines_max)
+        .thread_name("log-writer")
+        .finish(writer);
+    let overflowed = queue.error_counter();
+    let logging = Logging {
+        dropped: DroppedLines { overflowed, failed },
+        _guard: guard,
+    };
+    (queue, logging)
+}
+
+fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
+    let words = filter.split(',').map(str::trim);
+    for word in words.filter(|word| !word.contains(['=', '[', '{', ']', '}'])) {
+        if LevelFilter::from_str(word).is_err() {
+            return Err(LogError::NotALevel {
+                filter: filter.to_owned(),
+                word: word.to_owned(),
+            });
+        }
+    }
+    EnvFilter::try_new(filter).map_err(|source| LogError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })
+}
+
+/// Counts the lines that standard output refused (a closed pipe, a full disk), which the writer
+/// thread would pass over in silence.
+struct FailureCounting<W> {
+    out: W,
+    failed: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for FailureCounting<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.out.write_all(line).is_err() {
+            self.failed.fetch_add(1, Relaxed);
+        }
+        // The next line may pass again: an error would make the thread skip its flush.
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// How many lines never reached standard output.
+#[derive(Debug, Clone)]
+pub struct DroppedLines {
+    overflowed: ErrorCounter,
+    failed: Arc<AtomicU64>,
+}
+
+impl DroppedLines {
+    /// Since the start.
+    pub fn count(&self) -> u64 {
+        self.overflowed.dropped_lines() as u64 + self.failed.load(Relaxed)
+    }
+}
+
+impl ScrapeSource for DroppedLines {
+    fn families(&self) -> &'static [&'static Family] {
+        families::LOG
+    }
+
+    fn scrape(&self, scrape: &mut Scrape) {
+        scrape.value(&families::LOG_LINES_DROPPED, &[], self.count() as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_is_checked_and_explained() {
+        for good in ["info", "warn,gaugeway=debug", "OFF", "hyper=warn, info"] {
+            assert!(check_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", "inof", "info,", "gaugeway=loud", "info,gaugeway", "a=b=c"] {
+            let error = check_filter(bad).expect_err(bad).to_string();
+            assert!(error.starts_with("telemetry.log: "), "{error}");
+            assert!(error.contains("warn,gaugeway=debug"), "{error}");
+        }
+    }
+
+    /// Takes lines only when the test lets it.
+    struct Gate(mpsc::Receiver<()>);
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // A closed gate lets everything through: the end of the test.
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_reader_costs_lines_not_time() {
+        let (open, gate) = mpsc::channel();
+        let (mut queue, logging) = queue(Gate(gate), 4);
+        let line = vec![b'x'; BATCH_BYTES];
+        for _ in 0..20 {
+            queue.write_all(&line).unwrap();
+        }
+        let dropped = logging.dropped_lines().count();
+        assert!((14..=16).contains(&dropped), "{dropped} dropped");
+        drop(open);
+    }
+
+    /// A closed pipe.
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_nobody_takes_are_counted() {
+        let (mut queue, logging) = queue(Broken, 64);
+        let line = vec![b'x'; 2 * BATCH_BYTES];
+        for _ in 0..20 {
+            queue.write_all(&line).unwrap();
+        }
+        let dropped = logging.dropped_lines();
+        drop(logging);
+        assert_eq!(dropped.count(), 20);
+    }
+}

@@ -1,0 +1,205 @@
+//! The writing end: what a thread counts with, and the list of all of them.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::state::{Cause, CloseLabel};
+use crate::telemetry::block::{Block, EndpointBlock};
+use crate::telemetry::cells::Merge;
+use crate::telemetry::labels::{
+    AcceptFailure, Direction, EndpointIndex, HttpFailure, Outcome, PongKind, UNKNOWN_ENDPOINT,
+};
+use crate::wire::Opcode;
+
+/// A thread's way to count. It may move to another thread but not be shared: the counts behind it
+/// have one writer. What it counted stays when it is dropped.
+///
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<gaugeway::telemetry::Recorder>();
+/// ```
+#[derive(Debug)]
+pub struct Recorder {
+    block: Arc<Block>,
+    blocks: Arc<Blocks>,
+    one_writer: PhantomData<Cell<()>>,
+}
+
+/// Every block of one telemetry value.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    /// Label values, by [`EndpointIndex`].
+    pub(crate) endpoints: Box<[String]>,
+    lists: Mutex<Lists>,
+}
+
+#[derive(Debug)]
+struct Lists {
+    live: Vec<Arc<Block>>,
+    /// What dropped recorders had counted.
+    retired: Block,
+}
+
+impl Blocks {
+    pub(crate) fn new(endpoints: Vec<String>) -> Self {
+        let lists = Lists {
+            live: Vec::new(),
+            retired: Block::new(endpoints.len()),
+        };
+        Self {
+            endpoints: endpoints.into(),
+            lists: Mutex::new(lists),
+        }
+    }
+
+    pub(crate) fn recorder(self: &Arc<Self>) -> Recorder {
+        let block = Arc::new(Block::new(self.endpoints.len()));
+        self.lock().live.push(Arc::clone(&block));
+        Recorder {
+            block,
+            blocks: Arc::clone(self),
+            one_writer: PhantomData,
+        }
+    }
+
+    /// Everything counted so far. The lock keeps a recorder that is dropped meanwhile from being
+    /// counted twice or not at all.
+    pub(crate) fn total(&self) -> Block {
+        let total = Block::new(self.endpoints.len());
+        let lists = self.lock();
+        total.merge(&lists.retired);
+        for block in &lists.live {
+            total.merge(block);
+        }
+        total
+    }
+
+    /// A thread that panicked while it held the lock leaves counts behind, nothing half done that
+    /// would matter: better a metric off by one block than no metrics.
+    fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let mut lists = self.blocks.lock();
+        lists.retired.merge(&self.block);
+        lists.live.retain(|block| !Arc::ptr_eq(block, &self.block));
+    }
+}
+
+/// One method per thing that `events/` counts; nobody else may call them.
+impl Recorder {
+    /// The value of the label `endpoint`.
+    pub(crate) fn endpoint_name(&self, endpoint: EndpointIndex) -> &str {
+        self.blocks
+            .endpoints
+            .get(usize::from(endpoint.0))
+            .map_or(UNKNOWN_ENDPOINT, String::as_str)
+    }
+
+    /// The hot one: `times` messages or control frames of the same size. Four adds, and a fifth and
+    /// sixth when it was compressed.
+    #[inline(always)]
+    pub(crate) fn message(
+        &self,
+        endpoint: EndpointIndex,
+        direction: Direction,
+        opcode: Opcode,
+        bytes: MessageBytes,
+        times: u64,
+    ) {
+        let MessageBytes {
+            payload,
+            wire,
+            compressed,
+        } = bytes;
+        let towards = direction as usize;
+        self.endpoint(endpoint).messages[towards][opcode as usize].add(times);
+        self.block.wire_bytes[towards].add(wire.wrapping_mul(times));
+        match opcode {
+            Opcode::Text | Opcode::Binary => {
+                self.block.message_size[towards].observe_times(payload, times);
+            }
+            Opcode::Close | Opcode::Ping | Opcode::Pong => {}
+        }
+        if let Some(compressed) = compressed {
+            self.compressed(towards, payload, compressed, times);
+        }
+    }
+
+    #[inline(never)]
+    fn compressed(&self, towards: usize, payload: u64, compressed: u64, times: u64) {
+        // An empty message may cross as zero bytes (RFC 7692 §7.2.3.6 strips all of its block).
+        let ratio = payload as f64 / compressed.max(1) as f64;
+        self.block.compression_ratio[towards].observe_times(ratio, times);
+    }
+
+    pub(crate) fn connection_opened(&self, endpoint: EndpointIndex) {
+        self.endpoint(endpoint).connections_opened.add(1);
+    }
+
+    pub(crate) fn connection_closed(
+        &self,
+        endpoint: EndpointIndex,
+        cause: Cause,
+        code: CloseLabel,
+        lifetime: Duration,
+        idle: Duration,
+        abnormal: bool,
+    ) {
+        let endpoint = self.endpoint(endpoint);
+        endpoint.disconnects[cause as usize][code.index()].add(1);
+        endpoint.connection_duration.observe(lifetime.as_secs_f64());
+        endpoint.idle_at_close[usize::from(abnormal)].observe(idle.as_secs_f64());
+    }
+
+    pub(crate) fn handshake(&self, endpoint: EndpointIndex, outcome: Outcome, duration: Duration) {
+        self.endpoint(endpoint).handshakes[outcome as usize].add(1);
+        self.block
+            .handshake_duration
+            .observe(duration.as_secs_f64());
+    }
+
+    pub(crate) fn ping_sent(&self) {
+        self.block.pings_sent.add(1);
+    }
+
+    pub(crate) fn pong_received(&self, kind: PongKind) {
+        self.block.pongs_received[kind as usize].add(1);
+    }
+
+    pub(crate) fn ping_rtt(&self, endpoint: EndpointIndex, rtt: Duration) {
+        self.endpoint(endpoint).ping_rtt.observe(rtt.as_secs_f64());
+    }
+
+    pub(crate) fn tick_lag(&self, lag: Duration) {
+        self.block.tick_lag.observe(lag.as_secs_f64());
+    }
+
+    pub(crate) fn accept_failed(&self, reason: AcceptFailure) {
+        self.block.accept_failures[reason as usize].add(1);
+    }
+
+    pub(crate) fn http_connection_failed(&self, reason: HttpFailure) {
+        self.block.http_failures[reason as usize].add(1);
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, endpoint: EndpointIndex) -> &EndpointBlock {
+        let blocks = &self.block.endpoints;
+        let unknown = blocks.len() - 1;
+        &blocks[usize::from(endpoint.0).min(unknown)]
+    }
+}
+
+/// The three sizes of a message, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessageBytes {
+    pub(crate) payload: u64,
+    pub(crate) wire: u64,
+    pub(crate) compressed: Option<u64>,
+}
