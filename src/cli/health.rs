@@ -29,7 +29,7 @@ const SHOWN_CHARS_MAX: usize = 300;
                         gaugeway health --url http://127.0.0.1:8081\n\n\
                         Exit codes: 0 ready, 1 not ready or not reachable within 3 s, 2 bad input.")]
 pub struct Options {
-    /// The admin listener, as http://HOST:PORT [default: the configuration's `server.admin_listen`]
+    /// The admin listener, as http://HOST:PORT [default: that of the configuration]
     #[arg(
         long,
         value_name = "URL",

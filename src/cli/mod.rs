@@ -69,14 +69,13 @@ pub struct ConfigOptions {
         hide_env_values = true
     )]
     pub config: Option<PathBuf>,
-    /// Where clients connect; the same as --set server.listen=…
+    /// Where clients connect, over file and environment; beyond loopback see the example file
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Where operators connect; the same as --set `server.admin_listen`=…
+    /// Where operators connect (metrics, health, API), over file and environment
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub admin_listen: Option<String>,
-    /// One setting, overriding file and environment; may be repeated
-    /// (`--set heartbeat.ping_interval=25s`)
+    /// One setting, over file and environment, such as compression.level=6; may be repeated
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -112,4 +111,40 @@ fn print(text: &str) -> ExitCode {
 /// Writes a line to standard error. Where even that is closed, the exit code must do.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_reach_their_command() {
+        let parsed = |line: &str| Arguments::try_parse_from(line.split(' '));
+        let bare = parsed("gaugeway -c f.toml --listen 127.0.0.1:0 --set a=1 --set b=2").unwrap();
+        assert!(bare.command.is_none());
+        assert_eq!(bare.serve.config, Some("f.toml".into()));
+        assert_eq!(bare.serve.set, ["a=1", "b=2"]);
+        assert!(matches!(
+            parsed("gaugeway serve -c f.toml").unwrap().command,
+            Some(Command::Serve(options)) if options.config == Some("f.toml".into())
+        ));
+        for line in [
+            "gaugeway chek",
+            "gaugeway -c f.toml check",
+            "gaugeway check --nope",
+        ] {
+            assert_eq!(
+                parsed(line).unwrap_err().exit_code(),
+                i32::from(BAD_INPUT),
+                "{line}"
+            );
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::load::{Draft, Name};
+use super::draft::{Draft, Name};
 use super::mistake::{Place, quote};
 use super::{AuthMode, Inbound, duration};
 
@@ -26,7 +26,7 @@ const ORIGINS: Name = ("auth", "allowed_origins");
 const RESERVED_FILES: u64 = 100;
 
 /// nginx's own default for `proxy_read_timeout`.
-const NGINX_READ_TIMEOUT: Duration = Duration::from_secs(60);
+const NGINX_READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Notes every mistake between settings in the draft; returns the warnings. A setting that already
 /// has a mistake is left out: its value is not what the user wrote.
@@ -107,21 +107,21 @@ fn heartbeat_holds(draft: &mut Draft, warnings: &mut Vec<String>) {
         return;
     }
     let heartbeat = &draft.config.heartbeat;
-    let (ping, pong) = (heartbeat.ping_interval, heartbeat.pong_wait);
-    let shown = duration::show(ping);
-    if ping >= pong {
+    let (interval, wait) = (heartbeat.ping_interval, heartbeat.pong_wait);
+    let shown = duration::show(interval);
+    if interval >= wait {
         let place = draft.place(&[PONG_WAIT, PING_INTERVAL]);
         let what = format!(
             "{} is not longer than heartbeat.ping_interval = \"{shown}\": every quiet client would \
              be taken for dead",
-            duration::show(pong)
+            duration::show(wait)
         );
         let advice = format!(
             "write at least twice the interval: \"{}\"",
-            duration::show(ping * 2)
+            duration::show(interval * 2)
         );
         report(draft, place, PONG_WAIT, what, advice);
-    } else if ping >= NGINX_READ_TIMEOUT {
+    } else if interval >= NGINX_READ_TIMEOUT {
         warnings.push(format!(
             "heartbeat.ping_interval = \"{shown}\": nginx's default proxy_read_timeout of 60s ends \
              every quiet connection before its next ping"

@@ -13,7 +13,7 @@ const FILE_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 /// A file's text with the means to say where in it something stands.
 pub(super) struct Text {
     path: Arc<str>,
-    text: String,
+    content: String,
     /// Byte offset of each line's first byte, ascending.
     line_starts: Vec<usize>,
 }
@@ -51,10 +51,8 @@ impl Text {
             Ok(text) => Ok(Self::new(name, text)),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
-                let line = 1 + error.as_bytes()[..valid]
-                    .iter()
-                    .filter(|byte| **byte == b'\n')
-                    .count();
+                let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
+                let line = 1 + before.matches('\n').count();
                 let mut mistake = refuse(
                     format!("is not UTF-8 (at byte {valid})"),
                     "save the file as UTF-8",
@@ -75,14 +73,14 @@ impl Text {
         let line_starts = std::iter::once(0).chain(after_newlines).collect();
         Self {
             path,
-            text,
+            content: text,
             line_starts,
         }
     }
 
     /// The whole text.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.content
     }
 
     /// The line in which a byte stands.
@@ -98,7 +96,7 @@ impl Text {
     pub fn position(&self, offset: usize) -> Place {
         let line = self.line_number(offset);
         let start = self.line_starts[line - 1];
-        let before = self.text.get(start..offset).unwrap_or("");
+        let before = self.content.get(start..offset).unwrap_or("");
         Place::File {
             path: Arc::clone(&self.path),
             line: Some(line),

@@ -1,11 +1,12 @@
 //! The configuration: plain fields with defaults, loaded from a file, the environment and flags,
 //! checked as a whole.
 //!
-//! `schema` declares every setting once; `load` puts the sources on top of each other; `check`
-//! holds what concerns several settings; `print` writes a configuration or the example file.
+//! `schema` declares every setting once; `load` puts the sources on top of each other in a `draft`;
+//! `check` holds what concerns several settings; `print` writes a configuration or the example file.
 //! All mistakes are collected and reported at once. This module imports nothing else of the crate.
 
 mod check;
+mod draft;
 mod duration;
 mod file;
 mod load;

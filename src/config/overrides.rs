@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::load::Draft;
+use super::draft::Draft;
 use super::mistake::{Place, quote};
 use super::suggest::closest;
 use super::value::Input;
@@ -89,11 +89,11 @@ fn apply_assignment(draft: &mut Draft, assignment: &str) {
     let advice = if is_endpoint(setting) {
         "write [[endpoint]] tables in a file: endpoints cannot be set by flags".to_owned()
     } else {
-        let names: Vec<String> = draft
-            .setting_names()
-            .map(|(section, key)| format!("{section}.{key}"))
-            .collect();
-        match closest(setting, names.iter().map(String::as_str)) {
+        let show = |(section, key)| format!("{section}.{key}");
+        let likely = draft.setting_names().find(|(_, key)| *key == setting);
+        let names: Vec<String> = draft.setting_names().map(show).collect();
+        let near = || closest(setting, names.iter().map(String::as_str)).map(str::to_owned);
+        match likely.map(show).or_else(near) {
             Some(name) => format!("did you mean {name}?"),
             None => "`gaugeway config --example` shows every setting".to_owned(),
         }
@@ -112,12 +112,22 @@ fn unknown_variable(draft: &Draft, name: &str) -> (&'static str, String) {
         let advice = "write [[endpoint]] tables in a file: endpoints cannot be set here";
         return (what, advice.to_owned());
     }
+    // The common prefix would make everything look alike.
+    let bare = &name[PREFIX.len()..];
+    let of_key = draft
+        .setting_names()
+        .find(|(_, key)| key.eq_ignore_ascii_case(bare))
+        .map(|(section, key)| variable(section, key));
     let names: Vec<String> = draft
         .setting_names()
         .map(|(section, key)| variable(section, key))
         .chain(OPTIONS.map(str::to_owned))
         .collect();
-    let advice = match closest(name, names.iter().map(String::as_str)) {
+    let near = || {
+        let known = names.iter().map(|known| &known[PREFIX.len()..]);
+        closest(bare, known).map(|known| format!("{PREFIX}{known}"))
+    };
+    let advice = match of_key.or_else(near) {
         Some(known) => format!("did you mean {known}?"),
         None => "unset it, or write GAUGEWAY_SECTION__KEY".to_owned(),
     };

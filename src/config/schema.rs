@@ -56,14 +56,14 @@ settings! {
         unit: "networks",
         costs: "one comparison per network and handshake";
 
-    /// Open WebSockets; beyond them a handshake gets 503.
+    /// Open WebSocket connections; beyond them a handshake gets 503.
     /// 0: the limit of open files minus 100.
     max_connections: usize = 0,
         unit: "connections",
         range: Rule::Number(0, CONNECTIONS_MAX),
         costs: "one open file per connection, and its memory (see limits.send_queue_bytes)";
 
-    /// Open WebSockets of one client address (an IPv6 /64 counts as one); beyond them a handshake gets 429.
+    /// Open WebSocket connections of one client address (an IPv6 /64 counts as one); beyond them a handshake gets 429.
     /// 0: no limit. Many users can share one address behind a carrier's NAT.
     max_connections_per_ip: usize = 0,
         unit: "connections",
@@ -99,7 +99,7 @@ settings! {
 
 settings! {
     /// How a dead client is found. The chain must hold:
-    /// ping_interval < pong_wait < proxy_read_timeout of nginx.
+    /// `ping_interval` < `pong_wait` < `proxy_read_timeout` of nginx.
     struct Heartbeat in "heartbeat";
 
     /// Between two pings to one client (each ±10 %, so that clients do not answer in step).
@@ -148,7 +148,7 @@ settings! {
     send_queue_messages: usize = 256,
         unit: "messages",
         range: Rule::Number(1, 1_000_000),
-        costs: "some 50 bytes of book-keeping per waiting message; their bytes are shared by all receivers";
+        costs: "a little book-keeping per waiting message; its bytes are shared by all receivers";
 }
 
 settings! {
@@ -221,7 +221,7 @@ settings! {
         unit: "path",
         range: Rule::Path,
         required: true,
-        costs: "a few hundred time series per endpoint";
+        costs: "a set of time series of its own (each cause, outcome and histogram), whoever connects";
 
     /// What a plain client's message does: `ignore`, `echo` (back to the sender),
     /// `broadcast` (to everybody on this endpoint, the sender included).

@@ -3,7 +3,11 @@
 /// Longer words are nobody's typing mistake, and the distance costs the product of both lengths.
 const WORD_BYTES_MAX: usize = 80;
 
-/// The candidate within a third of the word's length (at least one edit), the nearest first.
+/// From this Jaro-Winkler similarity (0 to 1) upwards an abbreviation is taken for its word.
+const SIMILARITY_MIN: f64 = 0.9;
+
+/// The nearest candidate within a third of the word's length in edits (at least one); else the one
+/// that the word seems to abbreviate (`max_conns`).
 pub(super) fn closest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -13,15 +17,22 @@ pub(super) fn closest<'a>(
     }
     let word = word.to_ascii_lowercase();
     let edits_max = (word.chars().count() / 3).max(1);
-    candidates
-        .into_iter()
-        .map(|candidate| {
-            let edits = strsim::damerau_levenshtein(&word, &candidate.to_ascii_lowercase());
-            (edits, candidate)
-        })
-        .filter(|(edits, _)| *edits <= edits_max)
-        .min_by_key(|(edits, _)| *edits)
+    let mut nearest: Option<(usize, &str)> = None;
+    let mut likest: Option<(f64, &str)> = None;
+    for candidate in candidates {
+        let known = candidate.to_ascii_lowercase();
+        let edits = strsim::damerau_levenshtein(&word, &known);
+        if edits <= edits_max && nearest.is_none_or(|(fewest, _)| edits < fewest) {
+            nearest = Some((edits, candidate));
+        }
+        let similarity = strsim::jaro_winkler(&word, &known);
+        if similarity >= SIMILARITY_MIN && likest.is_none_or(|(most, _)| similarity > most) {
+            likest = Some((similarity, candidate));
+        }
+    }
+    nearest
         .map(|(_, candidate)| candidate)
+        .or(likest.map(|(_, candidate)| candidate))
 }
 
 #[cfg(test)]
@@ -36,6 +47,8 @@ mod tests {
             ("pingInterval", Some("ping_interval")),
             ("PONG_WAIT", Some("pong_wait")),
             ("lisetn", Some("listen")),
+            ("ping", None),
+            ("ping_int", Some("ping_interval")),
             ("port", None),
             ("", None),
         ] {

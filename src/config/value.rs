@@ -183,7 +183,7 @@ impl<T: Word> Value for Vec<T> {
                     let what = format!("is {}", type_name(value.get_ref()));
                     return Err(vec![Problem::new(what, "write a list: [\"…\", \"…\"]")]);
                 };
-                for element in array.iter() {
+                for element in array {
                     let read = match element.get_ref() {
                         DeValue::String(text) => T::parse(text, rule),
                         other => Err(T::wrong_type(other)),

@@ -153,9 +153,9 @@ fn endpoints() {
         &[("f.toml:1: endpoint: is a whole number", "[[endpoint]]")],
     );
     refused(
-        &(0..101)
-            .map(|n| format!("[[endpoint]]\npath = \"/{n}\"\n"))
-            .collect::<String>(),
+        &(0..101).fold(String::new(), |text, n| {
+            text + &format!("[[endpoint]]\npath = \"/{n}\"\n")
+        }),
         &[("f.toml:1: endpoint: occurs 101 times", "write at most 100")],
     );
     assert_eq!(

@@ -36,7 +36,7 @@ fn files_that_cannot_be_read_are_named() {
 
     let locked = folder.path().join("locked.toml");
     std::fs::write(&locked, "").unwrap();
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o0)).unwrap();
     // Root may read everything: then there is nothing to refuse.
     if std::fs::File::open(&locked).is_err() {
         assert!(refusal_of(&locked).contains("Permission denied; let the gateway's user read it"));
@@ -60,7 +60,7 @@ fn syntax_errors_have_line_and_column() {
     refused("[server]\nlisten = \"127.0.0.1:80", &[("f.toml:2:", "")]);
     refused("[limits]\nwrite_wait = 15s\n", &[("f.toml:2:", "")]);
     let null = mistakes_in(b"\0");
-    assert!(null[0].starts_with("f.toml:1:1: "), "{null:?}");
+    assert!(null[0].starts_with("f.toml:1:"), "{null:?}");
 }
 
 #[test]
@@ -215,6 +215,13 @@ fn unknown_names() {
     refused(
         "[[endpoints]]\npath = \"/a\"",
         &[("f.toml:1: endpoints: ", "[[endpoint]]?")],
+    );
+    refused(
+        "[telemetry]\npath = \"/a\"",
+        &[(
+            "f.toml:2: telemetry.path: ",
+            "it belongs below an [[endpoint]]",
+        )],
     );
     refused(
         "[compression]\nping_interval = 1",

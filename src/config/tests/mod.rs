@@ -3,6 +3,7 @@
 mod checks;
 mod hostile;
 mod layers;
+mod rules;
 
 use std::ffi::OsString;
 

@@ -1,0 +1,6 @@
+//! End-to-end tests: the real binary, real peers, the real nginx. Each test starts its own parts on
+//! free ports in a private folder, waits for conditions, and ends what it started.
+
+mod support;
+
+mod causes;

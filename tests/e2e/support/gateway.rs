@@ -1,0 +1,206 @@
+//! The gateway under test: the built binary in a process of its own.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Metrics, PATIENCE, wait_for};
+
+/// How a gateway is to be started.
+pub struct Settings {
+    sets: Vec<String>,
+    file: Option<String>,
+}
+
+impl Settings {
+    /// The defaults, on free ports.
+    pub fn new() -> Self {
+        Self { sets: Vec::new(), file: None }
+    }
+
+    /// `--set KEY=VALUE`.
+    pub fn set(mut self, setting: &str) -> Self {
+        self.sets.push(setting.to_owned());
+        self
+    }
+
+    /// A configuration file with this text.
+    pub fn file(mut self, text: &str) -> Self {
+        self.file = Some(text.to_owned());
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    pub fn start(self) -> Gateway {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gaugeway"));
+        command.current_dir(folder.path()).arg("serve");
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        for setting in &self.sets {
+            command.args(["--set", setting]);
+        }
+        if let Some(text) = &self.file {
+            let path = folder.path().join("gaugeway.toml");
+            std::fs::write(&path, text).unwrap();
+            command.arg("-c").arg(path);
+        }
+        let stderr_path = folder.path().join("stderr");
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(File::create(&stderr_path).unwrap());
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let stdout = child.stdout.take().unwrap();
+        let sink = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let parsed = serde_json::from_str(&line);
+                sink.lock().unwrap().push(parsed.unwrap_or(Value::String(line)));
+            }
+        });
+        let mut gateway = Gateway {
+            child,
+            lines,
+            stderr_path,
+            _folder: folder,
+            public: ([127, 0, 0, 1], 0).into(),
+            admin: ([127, 0, 0, 1], 0).into(),
+        };
+        let line = wait_for("the line `listening`", || {
+            let ended = gateway.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the gateway ended at start: {}", gateway.stderr());
+            gateway.log("listening").into_iter().next()
+        });
+        let address = |field: &str| line[field].as_str().unwrap().parse().unwrap();
+        gateway.public = address("public");
+        gateway.admin = address("admin");
+        gateway
+    }
+}
+
+/// A running gateway; it is killed when the test ends.
+pub struct Gateway {
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+    stderr_path: PathBuf,
+    _folder: TempDir,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Gateway {
+    /// With the defaults.
+    #[track_caller]
+    pub fn start() -> Self {
+        Settings::new().start()
+    }
+
+    /// All log lines so far with this message.
+    pub fn log(&self, message: &str) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter(|line| line["message"] == message).cloned().collect()
+    }
+
+    /// The log lines that are not JSON: there should be none.
+    pub fn unreadable_lines(&self) -> Vec<Value> {
+        self.lines.lock().unwrap().iter().filter(|line| line.is_string()).cloned().collect()
+    }
+
+    /// The one `connection closed` line, when it has come.
+    #[track_caller]
+    pub fn closed_line(&self) -> Value {
+        let lines = wait_for("a line `connection closed`", || {
+            Some(self.log("connection closed")).filter(|lines| !lines.is_empty())
+        });
+        assert_eq!(lines.len(), 1, "one connection, one line: {lines:?}");
+        lines[0].clone()
+    }
+
+    /// What it wrote to stderr.
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr_path).unwrap_or_default()
+    }
+
+    /// One scrape.
+    #[track_caller]
+    pub fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.admin_get("/metrics").1)
+    }
+
+    /// GET on the admin listener: status and body.
+    #[track_caller]
+    pub fn admin_get(&self, path: &str) -> (u16, String) {
+        http_get(self.admin, path)
+    }
+
+    /// Waits until a metric with these labels has this value.
+    #[track_caller]
+    pub fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) -> Metrics {
+        let mut seen = f64::NAN;
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics();
+            let now = metrics.sum(name, labels);
+            // Counters of whole things: equality is meant.
+            if (now - value).abs() < f64::EPSILON {
+                return metrics;
+            }
+            seen = if seen.is_nan() { now } else { now.max(seen) };
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name}{labels:?} is {now}, was at most {seen}, never {value}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// Sends a signal (`TERM`, `STOP`, `CONT`, `KILL`).
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the process to end; its exit code.
+    #[track_caller]
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        wait_for("the gateway to end", || self.child.try_wait().unwrap()).code()
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("gateway's log:");
+            for line in self.lines.lock().unwrap().iter().rev().take(40).rev() {
+                eprintln!("  {line}");
+            }
+            eprintln!("gateway's stderr: {}", self.stderr());
+        }
+    }
+}
+
+/// A plain GET, one connection each.
+#[track_caller]
+fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}

@@ -1,0 +1,31 @@
+//! What the tests start and look at.
+
+mod gateway;
+mod metrics;
+mod nginx;
+mod parts;
+mod raw;
+
+pub use gateway::{Gateway, Settings};
+pub use metrics::Metrics;
+pub use nginx::{Nginx, NginxSettings};
+pub use parts::{Client, part, part_or_not_run};
+pub use raw::{Frame, Opening, Raw, frame, masked_frame};
+
+use std::time::{Duration, Instant};
+
+/// Long enough for a busy machine: a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `look` gives something.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(since.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

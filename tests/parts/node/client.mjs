@@ -1,0 +1,55 @@
+// Runs a scenario with Node's `ws` and prints the result as one line of JSON. See docs/testing.md.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import WebSocket from "ws";
+import { lineReader, print, scenarioFromArguments } from "./host.mjs";
+import { runScenario } from "./scenario.mjs";
+
+const scenario = scenarioFromArguments();
+const { version } = createRequire(import.meta.url)("ws/package.json");
+let socket;
+let refused = null;
+
+function open() {
+  socket = new WebSocket(scenario.url, scenario.protocols ?? [], {
+    perMessageDeflate: scenario.compression ?? true,
+    headers: scenario.headers,
+    origin: scenario.origin,
+    rejectUnauthorized: !scenario.insecure,
+    ca: scenario.ca && readFileSync(scenario.ca),
+  });
+  socket.on("unexpected-response", (request, response) => {
+    let body = "";
+    response.setEncoding("utf8");
+    response.on("data", (text) => (body += text));
+    response.on("end", () => {
+      refused = { status: response.statusCode, headers: response.headers, body };
+      // Having this listener means ending the attempt ourselves; `ws` then emits error and close.
+      socket.terminate();
+    });
+  });
+  return socket;
+}
+
+function ping(text) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("no pong")), scenario.timeout_ms ?? 10_000);
+    socket.on("pong", (payload) => {
+      if (payload.toString() !== text) return;
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.ping(text);
+  });
+}
+
+const result = await runScenario(scenario, open, {
+  mark: (mark) => print({ mark }),
+  wait: lineReader(),
+  ping,
+  terminate: () => socket.terminate(),
+});
+if (refused) result.error = `refused with ${refused.status}`;
+print({ client: `ws ${version}`, ...result, refused });
+process.exit(0);
