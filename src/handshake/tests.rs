@@ -5,6 +5,7 @@ mod fixtures;
 use http::{Method, StatusCode, Version};
 
 use super::*;
+use crate::telemetry::EndpointIndex;
 use crate::telemetry::labels::Outcome;
 pub use fixtures::config;
 use fixtures::{BROWSER, ID, KEY, NGINX, edit, judge, request};

@@ -65,7 +65,6 @@ def nginx(context, log):
 def test(context, log):
     """Unit and end-to-end tests, in the dev profile: it builds in a third of the release profile's time."""
     NOT_RUN_FILE.unlink(missing_ok=True)
-    log.unlink(missing_ok=True)
     run(["cargo", "test", "--locked", "--no-fail-fast"], log, 1500, env=context.variables)
     passed = sum(int(count) for count in re.findall(r"^test result: ok\. (\d+) passed", log.read_text(), re.MULTILINE))
     if passed == 0:
