@@ -1,5 +1,6 @@
 //! A connection's opening and its end: one wide line each.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -80,7 +81,7 @@ impl ConnectionOpened<'_> {
     }
 }
 
-fn name(text: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
+fn name(text: Option<&str>) -> Option<Cow<'_, str>> {
     text.map(|text| bounded(text, NAME_CHARS_MAX))
 }
 
@@ -179,10 +180,7 @@ impl ConnectionClosed<'_> {
             self.idle,
             abnormal,
         );
-        // Most processes run with these lines on; where they are off, nothing is formatted.
-        if tracing::event_enabled!(Level::INFO) {
-            self.log(recorder.endpoint_name(endpoint), abnormal);
-        }
+        self.log(recorder.endpoint_name(endpoint), abnormal);
     }
 
     fn log(self, endpoint: &str, abnormal: bool) {

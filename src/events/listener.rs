@@ -1,4 +1,4 @@
-//! The listeners: below and beside WebSockets.
+//! The listeners: below and beside the connections.
 
 use std::io;
 use std::net::IpAddr;

@@ -21,7 +21,7 @@ pub struct MessageReceived {
 
 impl MessageReceived {
     /// Counts it.
-    #[inline(always)]
+    #[inline]
     pub fn emit(self, recorder: &Recorder) {
         let Self {
             endpoint,
@@ -56,14 +56,14 @@ pub struct MessageSent {
 
 impl MessageSent {
     /// Counts it.
-    #[inline(always)]
+    #[inline]
     pub fn emit(self, recorder: &Recorder) {
         self.emit_times(recorder, 1);
     }
 
     /// Counts it once per receiver: a publication's whole fan-out on a shard costs as much as one
     /// message.
-    #[inline(always)]
+    #[inline]
     pub fn emit_times(self, recorder: &Recorder, receivers: u64) {
         let Self {
             endpoint,

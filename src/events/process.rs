@@ -12,7 +12,7 @@ use crate::telemetry::labels::TaskKind;
 /// The listeners are open: the one line with what a user wants to know first.
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayStarted<'a> {
-    /// Where WebSockets are served; the port is the real one.
+    /// Where the endpoints are; the port is the real one.
     pub public: SocketAddr,
     /// Where `/metrics` and the admin API are.
     pub admin: SocketAddr,
@@ -24,7 +24,7 @@ pub struct GatewayStarted<'a> {
     pub version: &'a str,
     /// Threads that own connections.
     pub shards: usize,
-    /// The limit of open WebSockets.
+    /// The limit of open connections.
     pub max_connections: usize,
 }
 
@@ -59,7 +59,7 @@ impl GatewayStarted<'_> {
 pub struct GatewayStopping<'a> {
     /// The signal or the error that says so.
     pub why: &'a str,
-    /// Open WebSockets.
+    /// Open connections.
     pub connections: u64,
 }
 

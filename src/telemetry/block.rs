@@ -60,6 +60,16 @@ macro_rules! merged {
 const OPCODES: usize = Opcode::ALL.len();
 pub(crate) const CAUSES: usize = Cause::ALL.len();
 
+// Opcodes index the counts below: their discriminants must be their places in the list, not the
+// values of RFC 6455 §5.2.
+const _: () = {
+    let mut place = 0;
+    while place < OPCODES {
+        assert!(Opcode::ALL[place] as usize == place);
+        place += 1;
+    }
+};
+
 merged! {
     /// Aligned to a pair of cache lines, because x86 fetches lines in pairs: two threads' blocks
     /// never share one. What each message touches comes first.
@@ -76,8 +86,9 @@ merged! {
         tick_lag: TickHistogram,
         accept_failures: [Count; AcceptFailure::COUNT],
         http_failures: [Count; HttpFailure::COUNT],
-        /// One per endpoint, and the last for none of them.
         endpoints: Box<[EndpointBlock]>,
+        /// What belongs to no endpoint.
+        unknown: EndpointBlock,
     }
 
     #[derive(Debug, Default)]
@@ -95,7 +106,7 @@ merged! {
 }
 
 impl Block {
-    /// All zero, for so many endpoints and the unknown one.
+    /// All zero, for so many endpoints.
     pub(crate) fn new(endpoints: usize) -> Self {
         Self {
             wire_bytes: Default::default(),
@@ -107,7 +118,8 @@ impl Block {
             tick_lag: TickHistogram::default(),
             accept_failures: Default::default(),
             http_failures: Default::default(),
-            endpoints: (0..=endpoints).map(|_| EndpointBlock::default()).collect(),
+            endpoints: (0..endpoints).map(|_| EndpointBlock::default()).collect(),
+            unknown: EndpointBlock::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Count(AtomicU64);
 
 impl Count {
     /// Adds. Only the block's own thread may call it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
@@ -41,12 +41,12 @@ pub(crate) struct Sum(AtomicU64);
 
 impl Sum {
     /// Adds. Only the block's own thread may call it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn add(&self, n: f64) {
         self.0.store((self.get() + n).to_bits(), Relaxed);
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn get(&self) -> f64 {
         f64::from_bits(self.0.load(Relaxed))
     }
@@ -162,7 +162,7 @@ pub(crate) struct SizeHistogram {
 
 impl SizeHistogram {
     /// Counts `times` values of `bytes` each.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn observe_times(&self, bytes: u64, times: u64) {
         self.buckets[size_bucket(bytes)].add(times);
         self.sum.add(bytes.wrapping_mul(times));
@@ -175,7 +175,7 @@ impl SizeHistogram {
 }
 
 /// The first bucket whose bound is not below `bytes`.
-#[inline(always)]
+#[inline]
 fn size_bucket(bytes: u64) -> usize {
     let above_smallest = bytes.saturating_sub(1) >> SMALLEST_BOUND_LOG2;
     ((u64::BITS - above_smallest.leading_zeros()) as usize).min(SIZE_BOUNDS)

@@ -27,14 +27,10 @@ impl ScrapeSource for Counted {
         for direction in Direction::ALL {
             messages_towards(scrape, *direction, &total);
         }
-        let (unknown, known) = total
-            .endpoints
-            .split_last()
-            .expect("a block has the unknown endpoint besides the named ones");
-        for (name, counts) in self.0.endpoints.iter().zip(known) {
+        for (name, counts) in self.0.endpoints.iter().zip(&total.endpoints) {
             endpoint(scrape, name, counts, Served::Endpoint);
         }
-        endpoint(scrape, UNKNOWN_ENDPOINT, unknown, Served::Refusals);
+        endpoint(scrape, UNKNOWN_ENDPOINT, &total.unknown, Served::Refusals);
     }
 }
 

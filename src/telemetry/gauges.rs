@@ -70,9 +70,9 @@ impl AllShardGauges {
         Self { endpoints, shards }
     }
 
-    fn sum(&self, gauge: impl Fn(&ShardGauges) -> &AtomicU64) -> f64 {
-        let each = self.shards.iter();
-        each.map(|shard| gauge(shard).load(Relaxed)).sum::<u64>() as f64
+    fn sum(&self, gauge: impl Fn(&ShardGauges) -> Option<&AtomicU64>) -> f64 {
+        let each = self.shards.iter().filter_map(|shard| gauge(shard));
+        each.map(|gauge| gauge.load(Relaxed)).sum::<u64>() as f64
     }
 }
 
@@ -83,12 +83,12 @@ impl ScrapeSource for AllShardGauges {
 
     fn scrape(&self, scrape: &mut Scrape) {
         for (index, endpoint) in self.endpoints.iter().enumerate() {
-            let open = self.sum(|shard| &shard.connections[index]);
+            let open = self.sum(|shard| shard.connections.get(index));
             scrape.value(&families::CONNECTIONS, &[endpoint], open);
         }
-        let backlogged = self.sum(|shard| &shard.backlogged);
+        let backlogged = self.sum(|shard| Some(&shard.backlogged));
         scrape.value(&families::BACKLOGGED_CONNECTIONS, &[], backlogged);
-        let bytes = self.sum(|shard| &shard.queue_bytes);
+        let bytes = self.sum(|shard| Some(&shard.queue_bytes));
         scrape.value(&families::SEND_QUEUE_BYTES, &[], bytes);
         let longest = self
             .shards

@@ -68,10 +68,16 @@ impl fmt::Display for LogError {
                             `module=level`, for instance `info` or `warn,gaugeway=debug`";
         match self {
             Self::Filter { filter, source } => {
-                write!(f, "telemetry.log: {filter:?} is not a filter: {source}; {HINT}")
+                write!(
+                    f,
+                    "telemetry.log: {filter:?} is not a filter: {source}; {HINT}"
+                )
             }
             Self::NotALevel { filter, word } => {
-                write!(f, "telemetry.log: {word:?} in {filter:?} is not a level; {HINT}")
+                write!(
+                    f,
+                    "telemetry.log: {word:?} in {filter:?} is not a level; {HINT}"
+                )
             }
             Self::AlreadySet => write!(f, "the log of this process has been set up before"),
         }
@@ -148,7 +154,8 @@ fn queue(out: impl Write + Send + 'static, lines_max: usize) -> (NonBlocking, Lo
 fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
     let words = filter.split(',').map(str::trim);
     for word in words.filter(|word| !word.contains(['=', '[', '{', ']', '}'])) {
-        if LevelFilter::from_str(word).is_err() {
+        // An empty word would pass for `error`.
+        if word.is_empty() || LevelFilter::from_str(word).is_err() {
             return Err(LogError::NotALevel {
                 filter: filter.to_owned(),
                 word: word.to_owned(),
@@ -217,7 +224,14 @@ mod tests {
         for good in ["info", "warn,gaugeway=debug", "OFF", "hyper=warn, info"] {
             assert!(check_filter(good).is_ok(), "{good}");
         }
-        for bad in ["", "inof", "info,", "gaugeway=loud", "info,gaugeway", "a=b=c"] {
+        for bad in [
+            "",
+            "inof",
+            "info,",
+            "gaugeway=loud",
+            "info,gaugeway",
+            "a=b=c",
+        ] {
             let error = check_filter(bad).expect_err(bad).to_string();
             assert!(error.starts_with("telemetry.log: "), "{error}");
             assert!(error.contains("warn,gaugeway=debug"), "{error}");

@@ -22,18 +22,18 @@ mod runtimes;
 mod sanitize;
 mod scrape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder};
 
 pub use families::{Family, Kind};
 pub use gauges::{AllShardGauges, ShardGauges};
 pub use labels::EndpointIndex;
-pub use recorder::Recorder;
 pub(crate) use recorder::MessageBytes;
+pub use recorder::Recorder;
 pub use runtimes::Runtimes;
 pub use scrape::{Scrape, ScrapeSource};
 

@@ -71,10 +71,7 @@ fn open_fds() -> io::Result<u64> {
 fn memory_pages() -> Option<(u64, u64)> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let mut fields = statm.split_ascii_whitespace();
-    Some((
-        fields.next()?.parse().ok()?,
-        fields.next()?.parse().ok()?,
-    ))
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 /// Places in `/proc/self/stat`, counted from 1 as in proc(5).

@@ -103,7 +103,7 @@ impl Recorder {
 
     /// The hot one: `times` messages or control frames of the same size. Four adds, and a fifth and
     /// sixth when it was compressed.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn message(
         &self,
         endpoint: EndpointIndex,
@@ -188,11 +188,10 @@ impl Recorder {
         self.block.http_failures[reason as usize].add(1);
     }
 
-    #[inline(always)]
+    #[inline]
     fn endpoint(&self, endpoint: EndpointIndex) -> &EndpointBlock {
-        let blocks = &self.block.endpoints;
-        let unknown = blocks.len() - 1;
-        &blocks[usize::from(endpoint.0).min(unknown)]
+        let known = self.block.endpoints.get(usize::from(endpoint.0));
+        known.unwrap_or(&self.block.unknown)
     }
 }
 

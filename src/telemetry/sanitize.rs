@@ -4,6 +4,7 @@
 //! controls in JSON, nor line feeds in a `Display`ed field of the plain format; so the last word is
 //! here, where whole lines pass.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -60,7 +61,8 @@ fn escaped(line: &[u8]) -> Option<String> {
     for char in text.chars() {
         if is_dangerous(char) {
             // All dangerous characters are in the basic plane: four digits suffice.
-            escaped.push_str(&format!("\\u{:04x}", u32::from(char)));
+            let digits = u32::from(char);
+            write!(escaped, "\\u{digits:04x}").expect("writing to a String does not fail");
         } else {
             escaped.push(char);
         }
@@ -90,7 +92,10 @@ mod tests {
     fn harmless_lines_pass_unchanged() {
         check("plain\n", "plain\n");
         check("no line feed", "no line feed");
-        check("Grüße, £5, “quotes”, 日本 🎉\n", "Grüße, £5, “quotes”, 日本 🎉\n");
+        check(
+            "Grüße, £5, “quotes”, 日本 🎉\n",
+            "Grüße, £5, “quotes”, 日本 🎉\n",
+        );
         check("", "");
     }
 

@@ -1,47 +1,14 @@
 //! Bytes in, whole messages out (RFC 6455 §5, §6.2; RFC 7692 §6.2, §7.2.2).
 
-use std::mem;
+mod resume;
 
 use super::header::{FrameKind, Header, OpenMessage, Rules};
+use super::incoming::{Incoming, Input};
 use super::inflate::{self, Inflater};
 use super::negotiation::Deflate;
-use super::partial::{self, Frame, Message, Partial};
+use super::partial::{Frame, Message, Partial};
 use super::violation::Violation;
 use super::{CONTROL_PAYLOAD_BYTES_MAX, Opcode, Role};
-
-/// The bytes of one read, used up frame by frame. They are unmasked in place.
-pub struct Input<'b> {
-    rest: &'b mut [u8],
-}
-
-impl<'b> Input<'b> {
-    /// Everything that one read brought.
-    pub fn new(bytes: &'b mut [u8]) -> Self {
-        Self { rest: bytes }
-    }
-
-    /// Whether all of it is used up.
-    pub fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    /// Bytes not used yet.
-    pub fn remaining(&self) -> usize {
-        self.rest.len()
-    }
-
-    /// The bytes not used yet, for a caller that stops in the middle and goes on later.
-    pub fn rest(&self) -> &[u8] {
-        self.rest
-    }
-
-    /// The next `count` bytes. The caller has made sure that they are there.
-    fn take(&mut self, count: usize) -> &'b mut [u8] {
-        let (taken, rest) = mem::take(&mut self.rest).split_at_mut(count);
-        self.rest = rest;
-        taken
-    }
-}
 
 /// What a [`Decoder`] is made for.
 #[derive(Debug, Clone, Copy)]
@@ -53,27 +20,6 @@ pub struct DecoderOptions {
     pub max_message_bytes: usize,
     /// permessage-deflate as negotiated, if it was.
     pub deflate: Option<Deflate>,
-}
-
-/// A whole message or control frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Incoming<'a> {
-    /// What it is.
-    pub opcode: Opcode,
-    /// Unmasked and inflated. Valid UTF-8 if the opcode is [`Opcode::Text`].
-    pub payload: &'a [u8],
-    /// All frames of the message as they crossed the wire, headers included.
-    pub wire_bytes: u64,
-    /// The payload as it crossed the wire, if it was compressed.
-    pub compressed_bytes: Option<u64>,
-}
-
-impl<'a> Incoming<'a> {
-    /// The payload of a text message. Checks it a second time (a few GB/s), so that nobody has to
-    /// trust a comment; empty if the payload is not UTF-8, which only other opcodes can have.
-    pub fn text(&self) -> &'a str {
-        simdutf8::basic::from_utf8(self.payload).unwrap_or_default()
-    }
 }
 
 /// The way in of one connection. 64 bytes, and nothing on the heap while it waits for nothing
@@ -274,110 +220,6 @@ impl Decoder {
         Ok(Some(done))
     }
 
-    #[cold]
-    fn whole_fragment<'b>(
-        &mut self,
-        header: &Header,
-        payload: &[u8],
-        inflater: &mut Inflater,
-    ) -> Result<Option<Done<'b>>, Violation> {
-        if let Some(message) = self.partial.as_mut().and_then(|it| it.message.as_mut()) {
-            message.wire_bytes += header.wire_bytes();
-            message.append(payload, 0)?;
-        }
-        self.finish_fragment(header, inflater)
-    }
-
-    /// A frame whose header or payload came in pieces.
-    #[cold]
-    fn resume<'b>(
-        &mut self,
-        input: &mut Input<'b>,
-        inflater: &mut Inflater,
-    ) -> Result<Option<Done<'b>>, Violation> {
-        let Some(mut frame) = self.resume_header(input)? else {
-            return Ok(None);
-        };
-        let count = frame.missing().min(input.remaining() as u64);
-        let part = input.take(count as usize);
-        frame.header.unmask(part, frame.received);
-        frame.received += count;
-        let whole = frame.missing() == 0;
-
-        // The place in the stream is noted before the payload is looked at: if that fails, the
-        // rest of this frame can still be discarded.
-        let partial = self.partial.get_or_insert_default();
-        partial.frame = (!whole).then_some(frame);
-
-        let header = frame.header;
-        match header.kind() {
-            FrameKind::Starts(opcode) if !self.wants(opcode, &header) => {}
-            FrameKind::Starts(opcode) if opcode.is_control() => {
-                let partial = self.partial.get_or_insert_default();
-                partial::extend(&mut partial.control, part, frame.missing());
-                if whole {
-                    return Ok(Some(self.finish_control(opcode, &header, inflater)));
-                }
-            }
-            FrameKind::Starts(_) | FrameKind::Continuation if !self.discarding => {
-                if let Some(message) = self.partial.as_mut().and_then(|it| it.message.as_mut()) {
-                    if whole {
-                        message.wire_bytes += header.wire_bytes();
-                    }
-                    message.append(part, frame.missing())?;
-                }
-                if whole {
-                    return self.finish_fragment(&header, inflater);
-                }
-            }
-            FrameKind::Starts(_) | FrameKind::Continuation | FrameKind::Reserved(_) => {}
-        }
-        self.free_if_idle();
-        Ok(None)
-    }
-
-    /// The frame in progress, once its header is whole; a message that begins with it is opened.
-    fn resume_header(&mut self, input: &mut Input<'_>) -> Result<Option<Frame>, Violation> {
-        let partial = self.partial.get_or_insert_default();
-        let frame = if let Some(frame) = partial.frame {
-            frame
-        } else {
-            let Some(header) = self.gather_header(input)? else {
-                return Ok(None);
-            };
-            Frame {
-                header,
-                received: 0,
-            }
-        };
-        if frame.received == 0 && !self.discarding {
-            match frame.header.kind() {
-                FrameKind::Starts(opcode) if !opcode.is_control() && !self.mid_message() => {
-                    self.open_message(opcode, &frame.header);
-                }
-                FrameKind::Starts(_) | FrameKind::Continuation | FrameKind::Reserved(_) => {}
-            }
-        }
-        Ok(Some(frame))
-    }
-
-    /// Takes bytes of a header one by one, judging each, until it is whole.
-    fn gather_header(&mut self, input: &mut Input<'_>) -> Result<Option<Header>, Violation> {
-        loop {
-            let partial = self.partial.get_or_insert_default();
-            if let Some(header) = Header::read(partial.header.as_slice()) {
-                partial.header.clear();
-                return Ok(Some(header));
-            }
-            if input.is_empty() {
-                return Ok(None);
-            }
-            partial.header.push(input.take(1)[0]);
-            let bytes = self.partial.as_ref().map(|it| it.header.as_slice());
-            self.judge(bytes.unwrap_or_default())?;
-        }
-    }
-
     /// Whether a frame's payload is of use: after our Close, a Close alone is, whatever else is
     /// wrong with it.
     fn wants(&self, opcode: Opcode, header: &Header) -> bool {
@@ -388,53 +230,6 @@ impl Decoder {
     fn open_message(&mut self, opcode: Opcode, header: &Header) {
         let partial = self.partial.get_or_insert_default();
         partial.message = Some(Message::new(opcode, header.is_compressed()));
-    }
-
-    fn finish_control<'b>(
-        &mut self,
-        opcode: Opcode,
-        header: &Header,
-        inflater: &mut Inflater,
-    ) -> Done<'b> {
-        let partial = self.partial.get_or_insert_default();
-        inflater.hold(mem::take(&mut partial.control));
-        self.free_if_idle();
-        Done {
-            opcode,
-            place: Place::Gathered,
-            wire_bytes: header.wire_bytes(),
-            compressed_bytes: None,
-        }
-    }
-
-    /// A fragment is whole; if it was the last one, so is the message.
-    fn finish_fragment<'b>(
-        &mut self,
-        header: &Header,
-        inflater: &mut Inflater,
-    ) -> Result<Option<Done<'b>>, Violation> {
-        let Some(partial) = self.partial.as_mut().filter(|_| header.is_final()) else {
-            return Ok(None);
-        };
-        let Some(message) = partial.message.take() else {
-            return Ok(None);
-        };
-        self.free_if_idle();
-        message.finish_utf8()?;
-        let mut done = Done {
-            opcode: message.opcode,
-            place: Place::Gathered,
-            wire_bytes: message.wire_bytes,
-            compressed_bytes: None,
-        };
-        if message.compressed {
-            self.inflate(message.opcode, &message.payload, inflater)?;
-            done.place = Place::Inflated;
-            done.compressed_bytes = Some(message.payload.len() as u64);
-        } else {
-            inflater.hold(message.payload);
-        }
-        Ok(Some(done))
     }
 
     fn inflate(

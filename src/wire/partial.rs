@@ -57,6 +57,11 @@ impl HeaderBytes {
         self.len += 1;
     }
 
+    /// Takes the last byte back.
+    pub(super) fn pop(&mut self) {
+        self.len = self.len.saturating_sub(1);
+    }
+
     pub(super) fn clear(&mut self) {
         self.len = 0;
     }

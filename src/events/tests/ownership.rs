@@ -1,0 +1,203 @@
+//! One event owns each counter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::*;
+use crate::telemetry::labels::{HttpFailure, Method, Route, TaskKind};
+use crate::telemetry::tests::{series, telemetry};
+use crate::telemetry::{Recorder, Telemetry};
+
+type Emit = fn(&Telemetry, &Recorder);
+
+/// Each event that counts, in every way in which it can.
+const COUNTING: &[(&str, &[Emit])] = &[
+    ("ConnectionOpened", &[|_, r| opened().emit(r)]),
+    (
+        "ConnectionClosed",
+        &[
+            |_, r| closed(Cause::PeerEof, 1006).emit(r),
+            |_, r| closed(Cause::ClientClose, 1000).emit(r),
+        ],
+    ),
+    (
+        "HandshakeAccepted",
+        &[|_, r| {
+            HandshakeAccepted {
+                endpoint: WS,
+                duration: SECOND,
+            }
+            .emit(r);
+        }],
+    ),
+    (
+        "HandshakeRefused",
+        &[|_, r| refused(Outcome::OriginRefused).emit(r)],
+    ),
+    (
+        "MessageReceived",
+        &[
+            |_, r| received(Opcode::Text, Some(5)).emit(r),
+            |_, r| received(Opcode::Ping, None).emit(r),
+        ],
+    ),
+    (
+        "MessageSent",
+        &[
+            |_, r| sent(Opcode::Binary, Some(5)).emit(r),
+            |_, r| sent(Opcode::Close, None).emit(r),
+        ],
+    ),
+    ("PingSent", &[|_, r| PingSent.emit(r)]),
+    (
+        "PongReceived",
+        &[
+            |_, r| pong(PongKind::Matched, Some(SECOND)).emit(r),
+            |_, r| pong(PongKind::Late, Some(SECOND)).emit(r),
+            |_, r| pong(PongKind::Unsolicited, None).emit(r),
+        ],
+    ),
+    (
+        "TickLagged",
+        &[|_, r| {
+            TickLagged {
+                shard: 0,
+                lag: Duration::ZERO,
+            }
+            .emit(r);
+        }],
+    ),
+    (
+        "AcceptFailed",
+        &[|_, r| {
+            let error = &io::Error::other("made up");
+            AcceptFailed {
+                error,
+                pause: SECOND,
+            }
+            .emit(r);
+        }],
+    ),
+    (
+        "HttpConnectionFailed",
+        &[|_, r| {
+            let (reason, why) = (HttpFailure::Io, "reset");
+            HttpConnectionFailed {
+                reason,
+                why,
+                peer: REMOTE,
+            }
+            .emit(r);
+        }],
+    ),
+    (
+        "AdminRequestServed",
+        &[|t, _| {
+            let (route, method) = (Route::Metrics, Method::Get);
+            AdminRequestServed {
+                route,
+                method,
+                status: 200,
+                duration: SECOND,
+            }
+            .emit(t);
+        }],
+    ),
+    (
+        "TaskPanicked",
+        &[|t, _| {
+            TaskPanicked {
+                task: TaskKind::Shard,
+                message: "boom",
+            }
+            .emit(t);
+        }],
+    ),
+];
+
+/// What an event owns of a metric: all of it, or one direction, or (of the handshakes) what was
+/// accepted or what was not.
+fn share(series: &str) -> String {
+    let family = series.split('{').next().unwrap_or_default();
+    let suffixes = ["_bucket", "_sum", "_count"];
+    let family = suffixes
+        .iter()
+        .find_map(|suffix| family.strip_suffix(suffix))
+        .unwrap_or(family);
+    let parts = [
+        "direction=\"in\"",
+        "direction=\"out\"",
+        "outcome=\"accepted\"",
+    ];
+    let part = parts.iter().find(|part| series.contains(*part));
+    format!("{family} {}", part.unwrap_or(&""))
+}
+
+#[test]
+fn each_metric_is_counted_by_one_event() {
+    // Every handshake has a duration, accepted or not: the one metric with two owners.
+    const SHARED: &str = "gaugeway_handshake_duration_seconds ";
+    let mut owners = BTreeMap::<String, BTreeSet<&str>>::new();
+    for (event, ways) in COUNTING {
+        for emit in *ways {
+            let telemetry = telemetry();
+            let recorder = telemetry.recorder();
+            let before = series(&telemetry);
+            emit(&telemetry, &recorder);
+            let moved = series(&telemetry).into_iter().filter(|(key, value)| {
+                !key.starts_with("process_") && before.get(key) != Some(value)
+            });
+            for (key, _) in moved {
+                owners.entry(share(&key)).or_default().insert(event);
+            }
+        }
+    }
+    for (share, owners) in &owners {
+        assert!(owners.len() == 1 || share == SHARED, "{share}: {owners:?}");
+    }
+    // And none has no owner.
+    let constants = [
+        "process_",
+        "gaugeway_build_info",
+        "gaugeway_timeout_seconds",
+    ];
+    for key in series(&telemetry()).into_keys() {
+        let owned = owners.contains_key(&share(&key));
+        assert!(
+            owned || constants.iter().any(|constant| key.starts_with(constant)),
+            "{key} is counted by no event"
+        );
+    }
+}
+
+#[test]
+fn only_a_matched_pong_gives_an_rtt() {
+    let telemetry = telemetry();
+    let recorder = telemetry.recorder();
+    pong(PongKind::Late, Some(SECOND)).emit(&recorder);
+    pong(PongKind::Unsolicited, None).emit(&recorder);
+    pong(PongKind::Matched, Some(SECOND)).emit(&recorder);
+    let all = series(&telemetry);
+    assert_eq!(
+        all.get(r#"gaugeway_ping_rtt_seconds_count{endpoint="/ws"}"#),
+        Some(&(1.0))
+    );
+}
+
+#[test]
+fn a_fan_out_counts_as_many_messages() {
+    let telemetry = telemetry();
+    let recorder = telemetry.recorder();
+    sent(Opcode::Text, Some(5)).emit_times(&recorder, 256);
+    let all = series(&telemetry);
+    let key = r#"gaugeway_messages_total{endpoint="/ws",direction="out",opcode="text"}"#;
+    assert_eq!(all.get(key), Some(&(256.0)));
+    assert_eq!(
+        all.get(r#"gaugeway_wire_bytes_total{direction="out"}"#),
+        Some(&(256.0 * 12.0))
+    );
+    assert_eq!(
+        all.get(r#"gaugeway_compression_ratio_sum{direction="out"}"#),
+        Some(&(512.0))
+    );
+}
