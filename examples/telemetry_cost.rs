@@ -28,10 +28,7 @@ fn main() -> ExitCode {
         }
         ["callgrind"] => instructions(),
         ["echo", echoes] => echoes.parse().map_err(Into::into).map(|n| echo(n, None)),
-        ["echo-deflated", echoes] => echoes
-            .parse()
-            .map_err(Into::into)
-            .map(|n| echo(n, Some(40))),
+        ["echo-deflated", echoes] => echoes.parse().map_err(Into::into).map(|n| echo(n, Some(40))),
         ["loop", echoes] => echoes.parse().map_err(Into::into).map(empty),
         _ => Err("usage: telemetry_cost [callgrind]".into()),
     };
@@ -46,10 +43,7 @@ fn main() -> ExitCode {
 
 fn telemetry() -> Telemetry {
     let endpoints = ["/ws-notifications", "/ws", "/im"].map(str::to_owned);
-    Telemetry::new(&TelemetryOptions {
-        endpoints: endpoints.into(),
-        ..TelemetryOptions::default()
-    })
+    Telemetry::new(&TelemetryOptions { endpoints: endpoints.into(), ..TelemetryOptions::default() })
 }
 
 fn recorder() -> Recorder {

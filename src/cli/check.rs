@@ -19,11 +19,7 @@ pub fn run(options: ConfigOptions) -> ExitCode {
 }
 
 fn summary(loaded: &Loaded) -> String {
-    let Loaded {
-        config,
-        origin,
-        warnings,
-    } = loaded;
+    let Loaded { config, origin, warnings } = loaded;
     let warned = match warnings.len() {
         0 => String::new(),
         1 => ", 1 warning".to_owned(),

@@ -30,12 +30,7 @@ const SHOWN_CHARS_MAX: usize = 300;
                         Exit codes: 0 ready, 1 not ready or not reachable within 3 s, 2 bad input.")]
 pub struct Options {
     /// The admin listener, as http://HOST:PORT [default: that of the configuration]
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "GAUGEWAY_HEALTH_URL",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", env = "GAUGEWAY_HEALTH_URL", hide_env_values = true)]
     url: Option<String>,
     #[command(flatten)]
     config: ConfigOptions,
@@ -130,9 +125,7 @@ fn ask_within_timeout(target: &Target) -> Result<(), String> {
 
 async fn ask(target: &Target) -> Result<(), String> {
     let failed = |error: &dyn Display| unreachable(target, error);
-    let stream = TcpStream::connect(&target.authority)
-        .await
-        .map_err(|error| failed(&error))?;
+    let stream = TcpStream::connect(&target.authority).await.map_err(|error| failed(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(&error))?;
@@ -140,39 +133,23 @@ async fn ask(target: &Target) -> Result<(), String> {
     tokio::spawn(connection);
     let request = Request::get(&target.path)
         .header(header::HOST, &target.authority)
-        .header(
-            header::USER_AGENT,
-            concat!("gaugeway/", env!("CARGO_PKG_VERSION")),
-        )
+        .header(header::USER_AGENT, concat!("gaugeway/", env!("CARGO_PKG_VERSION")))
         .body(Empty::<Bytes>::new())
         .map_err(|error| failed(&error))?;
-    let answer = sender
-        .send_request(request)
-        .await
-        .map_err(|error| failed(&error))?;
+    let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
     let status = answer.status();
     if status == StatusCode::OK {
         return Ok(());
     }
-    let body = Limited::new(answer.into_body(), BODY_BYTES_MAX)
-        .collect()
-        .await;
-    let body = body
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
-    let shown: String = String::from_utf8_lossy(&body)
-        .trim()
-        .chars()
-        .take(SHOWN_CHARS_MAX)
-        .collect();
+    let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
+    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let shown: String =
+        String::from_utf8_lossy(&body).trim().chars().take(SHOWN_CHARS_MAX).collect();
     Err(format!("not ready: {status}: {shown}"))
 }
 
 fn unreachable(target: &Target, why: impl Display) -> String {
-    format!(
-        "not reachable: http://{}{}: {why}",
-        target.authority, target.path
-    )
+    format!("not reachable: http://{}{}: {why}", target.authority, target.path)
 }
 
 #[cfg(test)]
@@ -199,19 +176,13 @@ mod tests {
     #[test]
     fn says_ready_or_why_not() {
         let asked = |answer| ask_within_timeout(&Target::parse(&answering(answer)).unwrap());
-        assert_eq!(
-            asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
-            Ok(())
-        );
+        assert_eq!(asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), Ok(()));
         assert_eq!(
             asked("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\ndraining\n"),
             Err("not ready: 503 Service Unavailable: draining".to_owned())
         );
         let garbage = asked("\u{1b}[2J\r\n\r\n").unwrap_err();
-        assert!(
-            garbage.starts_with("not reachable: http://127.0.0.1:"),
-            "{garbage}"
-        );
+        assert!(garbage.starts_with("not reachable: http://127.0.0.1:"), "{garbage}");
     }
 
     #[test]
@@ -234,19 +205,10 @@ mod tests {
     #[test]
     fn urls() {
         for (url, expected) in [
-            (
-                "http://127.0.0.1:8081",
-                Some(("127.0.0.1:8081", "/health/ready")),
-            ),
-            (
-                "http://127.0.0.1:8081/",
-                Some(("127.0.0.1:8081", "/health/ready")),
-            ),
+            ("http://127.0.0.1:8081", Some(("127.0.0.1:8081", "/health/ready"))),
+            ("http://127.0.0.1:8081/", Some(("127.0.0.1:8081", "/health/ready"))),
             ("http://gateway", Some(("gateway:80", "/health/ready"))),
-            (
-                "http://[::1]:1/health/live",
-                Some(("[::1]:1", "/health/live")),
-            ),
+            ("http://[::1]:1/health/live", Some(("[::1]:1", "/health/live"))),
             ("https://gateway", None),
             ("gateway:8081", None),
             ("/health", None),
@@ -255,9 +217,7 @@ mod tests {
             ("http://a b", None),
         ] {
             let parsed = Target::parse(url).ok();
-            let shown = parsed
-                .as_ref()
-                .map(|t| (t.authority.as_str(), t.path.as_str()));
+            let shown = parsed.as_ref().map(|t| (t.authority.as_str(), t.path.as_str()));
             assert_eq!(shown, expected, "{url}");
         }
     }

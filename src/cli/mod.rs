@@ -61,13 +61,7 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConfigOptions {
     /// The configuration file [default: ./gaugeway.toml if there is one, else built-in defaults]
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "GAUGEWAY_CONFIG",
-        hide_env_values = true
-    )]
+    #[arg(short, long, value_name = "FILE", env = "GAUGEWAY_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// Where clients connect, over file and environment; beyond loopback see the example file
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -83,11 +77,7 @@ pub struct ConfigOptions {
 impl ConfigOptions {
     /// Loads the configuration. All mistakes go to standard error, and the exit code is 2.
     pub fn load(self) -> Result<Loaded, ExitCode> {
-        let flags = Flags {
-            listen: self.listen,
-            admin_listen: self.admin_listen,
-            set: self.set,
-        };
+        let flags = Flags { listen: self.listen, admin_listen: self.admin_listen, set: self.set };
         load(&Sources::of_process(self.config, flags)).map_err(|mistakes| {
             complain(&mistakes.to_string());
             ExitCode::from(BAD_INPUT)
@@ -135,16 +125,8 @@ mod tests {
             parsed("gaugeway serve -c f.toml").unwrap().command,
             Some(Command::Serve(options)) if options.config == Some("f.toml".into())
         ));
-        for line in [
-            "gaugeway chek",
-            "gaugeway -c f.toml check",
-            "gaugeway check --nope",
-        ] {
-            assert_eq!(
-                parsed(line).unwrap_err().exit_code(),
-                i32::from(BAD_INPUT),
-                "{line}"
-            );
+        for line in ["gaugeway chek", "gaugeway -c f.toml check", "gaugeway check --nope"] {
+            assert_eq!(parsed(line).unwrap_err().exit_code(), i32::from(BAD_INPUT), "{line}");
         }
     }
 }

@@ -16,15 +16,11 @@ pub fn run(options: ConfigOptions) -> ExitCode {
 /// The one way into the server. Without a file its first warning says what the defaults are, so
 /// that nobody wonders why a gateway in a container is not reachable.
 fn serve(loaded: Loaded) -> ExitCode {
-    let Loaded {
-        config,
-        origin,
-        mut warnings,
-    } = loaded;
+    let Loaded { config, origin, mut warnings } = loaded;
     if origin == Origin::Defaults {
         warnings.insert(0, without_file());
     }
-    crate::server::run(config, warnings)
+    crate::server::run(config, &warnings)
 }
 
 /// What a start without a file means.

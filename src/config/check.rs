@@ -76,18 +76,8 @@ fn start_is_safe(draft: &mut Draft) {
     let (listen, admin) = (draft.config.server.listen, draft.config.server.admin_listen);
     let AuthMode::None = draft.config.auth.mode;
     for (name, address, without, needs) in [
-        (
-            LISTEN,
-            listen,
-            "authentication (auth.mode = \"none\")",
-            [LISTEN, AUTH_MODE],
-        ),
-        (
-            ADMIN_LISTEN,
-            admin,
-            "a key for the admin API",
-            [ADMIN_LISTEN, ALLOW_INSECURE],
-        ),
+        (LISTEN, listen, "authentication (auth.mode = \"none\")", [LISTEN, AUTH_MODE]),
+        (ADMIN_LISTEN, admin, "a key for the admin API", [ADMIN_LISTEN, ALLOW_INSECURE]),
     ] {
         if draft.sound(&needs) && !address.ip().to_canonical().is_loopback() {
             let place = draft.place(&[name]);
@@ -116,10 +106,8 @@ fn heartbeat_holds(draft: &mut Draft, warnings: &mut Vec<String>) {
              be taken for dead",
             duration::show(wait)
         );
-        let advice = format!(
-            "write at least twice the interval: \"{}\"",
-            duration::show(interval * 2)
-        );
+        let advice =
+            format!("write at least twice the interval: \"{}\"", duration::show(interval * 2));
         report(draft, place, PONG_WAIT, what, advice);
     } else if interval >= NGINX_READ_TIMEOUT {
         warnings.push(format!(
@@ -215,13 +203,7 @@ fn required_compression_is_on(draft: &mut Draft) {
         {
             let what = "every client would be refused: compression.enabled is false".to_owned();
             let advice = "write one of the two otherwise".to_owned();
-            report(
-                draft,
-                place,
-                ("endpoint", "require_compression"),
-                what,
-                advice,
-            );
+            report(draft, place, ("endpoint", "require_compression"), what, advice);
         }
     }
 }
@@ -233,9 +215,7 @@ fn broadcasts_fit_the_queue(draft: &Draft, warnings: &mut Vec<String>) {
     }
     let limits = &draft.config.limits;
     for endpoint in &draft.config.endpoints {
-        let message = endpoint
-            .max_message_bytes
-            .unwrap_or(limits.max_message_bytes);
+        let message = endpoint.max_message_bytes.unwrap_or(limits.max_message_bytes);
         if endpoint.inbound == Inbound::Broadcast && message > limits.send_queue_bytes {
             warnings.push(format!(
                 "endpoint {}: a broadcast of up to {message} bytes overflows a queue of \

@@ -44,12 +44,7 @@ impl Draft {
         what: impl Into<String>,
         advice: impl Into<String>,
     ) {
-        self.mistakes.push(Mistake {
-            place,
-            setting,
-            what: what.into(),
-            advice: advice.into(),
-        });
+        self.mistakes.push(Mistake { place, setting, what: what.into(), advice: advice.into() });
     }
 
     /// Section and key of every setting outside `[[endpoint]]`.
@@ -72,13 +67,12 @@ impl Draft {
             }
             if let Err(problems) = table.set(key, input) {
                 self.broken.insert((section, key));
-                self.mistakes
-                    .extend(problems.into_iter().map(|problem| Mistake {
-                        place: place_at(problem.at),
-                        setting: format!("{section}.{key}"),
-                        what: problem.what,
-                        advice: problem.advice,
-                    }));
+                self.mistakes.extend(problems.into_iter().map(|problem| Mistake {
+                    place: place_at(problem.at),
+                    setting: format!("{section}.{key}"),
+                    what: problem.what,
+                    advice: problem.advice,
+                }));
             }
         }
     }
@@ -86,9 +80,7 @@ impl Draft {
     /// Whether all of these settings were read without mistake.
     pub fn sound(&self, names: &[Name]) -> bool {
         debug_assert!(
-            names
-                .iter()
-                .all(|n| self.setting_names().any(|known| known == *n)),
+            names.iter().all(|n| self.setting_names().any(|known| known == *n)),
             "a check names a setting that does not exist: {names:?}"
         );
         !names.iter().any(|name| self.broken.contains(name))
@@ -176,12 +168,7 @@ impl Draft {
         let setting = || "endpoint".to_owned();
         let DeValue::Array(tables) = value.get_ref() else {
             let what = format!("is {}, not a list of tables", type_name(value.get_ref()));
-            return self.mistake(
-                place,
-                setting(),
-                what,
-                "write [[endpoint]] with two brackets",
-            );
+            return self.mistake(place, setting(), what, "write [[endpoint]] with two brackets");
         };
         self.config.endpoints.clear();
         if tables.is_empty() {
@@ -220,13 +207,12 @@ impl Draft {
                     places.insert(field.key, place);
                 }
                 Err(problems) => {
-                    self.mistakes
-                        .extend(problems.into_iter().map(|problem| Mistake {
-                            place: problem.at.map_or_else(|| place.clone(), |at| text.line(at)),
-                            setting: format!("endpoint.{}", field.key),
-                            what: problem.what,
-                            advice: problem.advice,
-                        }));
+                    self.mistakes.extend(problems.into_iter().map(|problem| Mistake {
+                        place: problem.at.map_or_else(|| place.clone(), |at| text.line(at)),
+                        setting: format!("endpoint.{}", field.key),
+                        what: problem.what,
+                        advice: problem.advice,
+                    }));
                 }
             }
         }
@@ -242,18 +228,12 @@ impl Draft {
     }
 
     fn find_key(&self, section: &str, key: &str) -> Option<&'static str> {
-        self.setting_names()
-            .find(|name| *name == (section, key))
-            .map(|(_, known)| known)
+        self.setting_names().find(|name| *name == (section, key)).map(|(_, known)| known)
     }
 
     fn unknown_key(&mut self, section: &str, key: &str, place: Place) {
         let own: Vec<&str> = if section == "endpoint" {
-            Endpoint::default()
-                .fields()
-                .iter()
-                .map(|field| field.key)
-                .collect()
+            Endpoint::default().fields().iter().map(|field| field.key).collect()
         } else {
             let of_section = self.setting_names().filter(|(s, _)| *s == section);
             of_section.map(|(_, key)| key).collect()
@@ -289,7 +269,5 @@ impl Draft {
 /// Section and key of every setting outside `[[endpoint]]`.
 fn names(config: &Config) -> Vec<Name> {
     let sections = config.sections().into_iter();
-    sections
-        .flat_map(|section| section.fields().iter().map(|f| (section.name(), f.key)))
-        .collect()
+    sections.flat_map(|section| section.fields().iter().map(|f| (section.name(), f.key))).collect()
 }

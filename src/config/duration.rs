@@ -5,20 +5,13 @@ use std::time::Duration;
 use super::mistake::{Problem, quote};
 
 /// Units and their milliseconds, in the order in which they are tried.
-const UNITS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads a whole number with a unit. A bare number is refused: nobody can tell whether 30 means
 /// seconds or milliseconds, and the difference is an outage.
 pub(super) fn parse(text: &str) -> Result<Duration, Problem> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     if digits.is_empty() {
         let what = if text.starts_with('-') {
@@ -49,10 +42,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, Problem> {
         .and_then(|count| count.checked_mul(*unit_ms))
         .map(Duration::from_millis)
         .ok_or_else(|| {
-            Problem::new(
-                format!("{} is too long", quote(text)),
-                "write a duration such as \"30s\"",
-            )
+            Problem::new(format!("{} is too long", quote(text)), "write a duration such as \"30s\"")
         })
 }
 
@@ -65,11 +55,7 @@ pub(super) fn show(duration: Duration) -> String {
             return format!("{}{unit}", ms / unit_ms);
         }
     }
-    if ms.is_multiple_of(1_000) {
-        format!("{}s", ms / 1_000)
-    } else {
-        format!("{ms}ms")
-    }
+    if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
 }
 
 #[cfg(test)]

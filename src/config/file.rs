@@ -23,11 +23,7 @@ impl Text {
     pub fn read(path: &Path) -> Result<Self, Mistake> {
         let name: Arc<str> = path.to_string_lossy().into();
         let refuse = |what: String, advice: &str| Mistake {
-            place: Place::File {
-                path: Arc::clone(&name),
-                line: None,
-                column: None,
-            },
+            place: Place::File { path: Arc::clone(&name), line: None, column: None },
             setting: String::new(),
             what,
             advice: advice.to_owned(),
@@ -36,10 +32,7 @@ impl Text {
         let read =
             File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
-            return Err(refuse(
-                format!("cannot be read: {}", reason(&error)),
-                advice_for(&error),
-            ));
+            return Err(refuse(format!("cannot be read: {}", reason(&error)), advice_for(&error)));
         }
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(refuse(
@@ -53,15 +46,9 @@ impl Text {
                 let valid = error.utf8_error().valid_up_to();
                 let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
                 let line = 1 + before.matches('\n').count();
-                let mut mistake = refuse(
-                    format!("is not UTF-8 (at byte {valid})"),
-                    "save the file as UTF-8",
-                );
-                mistake.place = Place::File {
-                    path: name,
-                    line: Some(line),
-                    column: None,
-                };
+                let mut mistake =
+                    refuse(format!("is not UTF-8 (at byte {valid})"), "save the file as UTF-8");
+                mistake.place = Place::File { path: name, line: Some(line), column: None };
                 Err(mistake)
             }
         }
@@ -71,11 +58,7 @@ impl Text {
     pub fn new(path: Arc<str>, text: String) -> Self {
         let after_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
         let line_starts = std::iter::once(0).chain(after_newlines).collect();
-        Self {
-            path,
-            content: text,
-            line_starts,
-        }
+        Self { path, content: text, line_starts }
     }
 
     /// The whole text.

@@ -128,11 +128,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub fn new(what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            at: None,
-            what: what.into(),
-            advice: advice.into(),
-        }
+        Self { at: None, what: what.into(), advice: advice.into() }
     }
 }
 
@@ -186,11 +182,7 @@ mod tests {
     fn a_flood_is_counted_instead_of_printed() {
         let mistakes = (1..=250)
             .map(|line| Mistake {
-                place: Place::File {
-                    path: "f".into(),
-                    line: Some(line),
-                    column: None,
-                },
+                place: Place::File { path: "f".into(), line: Some(line), column: None },
                 setting: String::new(),
                 what: "wrong".into(),
                 advice: String::new(),

@@ -77,29 +77,13 @@ impl Default for Config {
 impl Config {
     /// The tables that occur once, in the order of the file.
     fn sections(&self) -> [&dyn Section; 6] {
-        let Self {
-            server,
-            heartbeat,
-            limits,
-            compression,
-            auth,
-            telemetry,
-            endpoints: _,
-        } = self;
+        let Self { server, heartbeat, limits, compression, auth, telemetry, endpoints: _ } = self;
         [server, heartbeat, limits, compression, auth, telemetry]
     }
 
     /// The same, to be written.
     fn sections_mut(&mut self) -> [&mut dyn Section; 6] {
-        let Self {
-            server,
-            heartbeat,
-            limits,
-            compression,
-            auth,
-            telemetry,
-            endpoints: _,
-        } = self;
+        let Self { server, heartbeat, limits, compression, auth, telemetry, endpoints: _ } = self;
         [server, heartbeat, limits, compression, auth, telemetry]
     }
 }

@@ -36,9 +36,7 @@ pub(super) fn apply_environment(draft: &mut Draft, environment: &[(OsString, OsS
             continue;
         }
         let place = Place::Environment(name.clone().into_owned());
-        let known = draft
-            .setting_names()
-            .find(|(section, key)| variable(section, key) == name);
+        let known = draft.setting_names().find(|(section, key)| variable(section, key) == name);
         let Some((section, key)) = known else {
             let (what, advice) = unknown_variable(draft, &name);
             draft.mistake(place, String::new(), what, advice);
@@ -53,15 +51,10 @@ pub(super) fn apply_environment(draft: &mut Draft, environment: &[(OsString, OsS
 
 /// Puts the flags' settings into the draft.
 pub(super) fn apply_flags(draft: &mut Draft, flags: &Flags) {
-    let Flags {
-        listen,
-        admin_listen,
-        set,
-    } = flags;
-    for (flag, key, value) in [
-        ("--listen", "listen", listen),
-        ("--admin-listen", "admin_listen", admin_listen),
-    ] {
+    let Flags { listen, admin_listen, set } = flags;
+    for (flag, key, value) in
+        [("--listen", "listen", listen), ("--admin-listen", "admin_listen", admin_listen)]
+    {
         if let Some(text) = value {
             let place = Place::Flag(flag.to_owned());
             draft.set("server", key, Input::Text(text), &|_| place.clone());
@@ -135,8 +128,7 @@ fn unknown_variable(draft: &Draft, name: &str) -> (&'static str, String) {
 }
 
 fn is_endpoint(name: &str) -> bool {
-    name.get(.."endpoint".len())
-        .is_some_and(|start| start.eq_ignore_ascii_case("endpoint"))
+    name.get(.."endpoint".len()).is_some_and(|start| start.eq_ignore_ascii_case("endpoint"))
 }
 
 /// Kubernetes and Docker links put such variables into every container beside a service that is

@@ -85,9 +85,7 @@ fn push_endpoints(text: &mut String, config: &Config) {
 fn general_value(config: &Config, name: &str) -> Option<String> {
     let (section, key) = name.split_once('.')?;
     let sections = config.sections().into_iter();
-    sections
-        .filter(|candidate| candidate.name() == section)
-        .find_map(|section| section.get(key))
+    sections.filter(|candidate| candidate.name() == section).find_map(|section| section.get(key))
 }
 
 fn push_description(text: &mut String, section: &dyn Section, field: &Field) {

@@ -104,16 +104,10 @@ fn check_path(path: &str) -> Result<(), Problem> {
     let problem =
         |what: &str, advice: String| Err(Problem::new(format!("{} {what}", quote(path)), advice));
     if !path.starts_with('/') {
-        return problem(
-            "does not begin with `/`",
-            "write a path such as \"/ws\"".into(),
-        );
+        return problem("does not begin with `/`", "write a path such as \"/ws\"".into());
     }
     if path.len() > PATH_BYTES_MAX {
-        return problem(
-            "is too long",
-            format!("write at most {PATH_BYTES_MAX} bytes"),
-        );
+        return problem("is too long", format!("write at most {PATH_BYTES_MAX} bytes"));
     }
     if let Some(end) = path.find(['?', '#']) {
         return problem(
@@ -121,21 +115,13 @@ fn check_path(path: &str) -> Result<(), Problem> {
             format!("write the path alone: {}", quote(&path[..end])),
         );
     }
-    if let Some(c) = path
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !"-._~/".contains(*c))
-    {
+    if let Some(c) = path.chars().find(|c| !c.is_ascii_alphanumeric() && !"-._~/".contains(*c)) {
         return problem(
             &format!("contains {}", quote(&c.to_string())),
             "write letters, digits, `-`, `.`, `_`, `~` and `/` only".into(),
         );
     }
-    if path
-        .split('/')
-        .skip(1)
-        .any(|part| matches!(part, "." | ".."))
-        || path.contains("//")
-    {
+    if path.split('/').skip(1).any(|part| matches!(part, "." | "..")) || path.contains("//") {
         return problem(
             "has an empty, `.` or `..` part, which clients resolve before they send it",
             "write a path such as \"/ws\"".into(),
@@ -144,10 +130,7 @@ fn check_path(path: &str) -> Result<(), Problem> {
     if path != "/" && path.ends_with('/') {
         return problem(
             "ends with `/`",
-            format!(
-                "write {}: both spellings are then served",
-                quote(path.trim_end_matches('/'))
-            ),
+            format!("write {}: both spellings are then served", quote(path.trim_end_matches('/'))),
         );
     }
     if RESERVED_PATHS.contains(&path) {
@@ -170,9 +153,7 @@ fn check_origin(origin: &str) -> Result<(), Problem> {
         return problem("is not an origin");
     };
     let scheme_valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     if !scheme_valid {
         return problem("has no valid scheme");
     }
@@ -195,10 +176,7 @@ fn check_origin(origin: &str) -> Result<(), Problem> {
     let host_valid = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
-            !host.is_empty()
-                && host
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+            !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
         }
     };
     if !host_valid {
@@ -235,10 +213,7 @@ fn check_log_filter(filter: &str) -> Result<(), Problem> {
                           \"gaugeway=debug,warn\"";
     if filter.len() > LOG_FILTER_BYTES_MAX {
         let what = format!("{} is too long", quote(filter));
-        return Err(Problem::new(
-            what,
-            format!("write at most {LOG_FILTER_BYTES_MAX} bytes"),
-        ));
+        return Err(Problem::new(what, format!("write at most {LOG_FILTER_BYTES_MAX} bytes")));
     }
     if filter.trim().is_empty() {
         return Err(Problem::new("is empty: nothing would be logged", ADVICE));
@@ -257,9 +232,8 @@ fn check_log_filter(filter: &str) -> Result<(), Problem> {
     }
     match EnvFilter::builder().parse(filter) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Problem::new(
-            format!("{} is not a log filter ({error})", quote(filter)),
-            ADVICE,
-        )),
+        Err(error) => {
+            Err(Problem::new(format!("{} is not a log filter ({error})", quote(filter)), ADVICE))
+        }
     }
 }

@@ -28,10 +28,7 @@ const fn loopback(port: u16) -> SocketAddr {
 }
 
 fn loopback_networks() -> Vec<IpNet> {
-    vec![
-        IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
-        IpAddr::V6(Ipv6Addr::LOCALHOST).into(),
-    ]
+    vec![IpAddr::V4(Ipv4Addr::LOCALHOST).into(), IpAddr::V6(Ipv6Addr::LOCALHOST).into()]
 }
 
 settings! {

@@ -30,9 +30,7 @@ pub(super) fn closest<'a>(
             likest = Some((similarity, candidate));
         }
     }
-    nearest
-        .map(|(_, candidate)| candidate)
-        .or(likest.map(|(_, candidate)| candidate))
+    nearest.map(|(_, candidate)| candidate).or(likest.map(|(_, candidate)| candidate))
 }
 
 #[cfg(test)]

@@ -168,10 +168,7 @@ impl<T: Word> Value for Vec<T> {
             Input::Text(text) if text.trim().is_empty() => {}
             Input::Text(text) if text.trim_start().starts_with('[') => {
                 let advice = "write the elements with commas between, without brackets";
-                return Err(vec![Problem::new(
-                    format!("{} has brackets", quote(text)),
-                    advice,
-                )]);
+                return Err(vec![Problem::new(format!("{} has brackets", quote(text)), advice)]);
             }
             Input::Text(text) => {
                 for element in text.split(',') {
@@ -196,11 +193,7 @@ impl<T: Word> Value for Vec<T> {
             let what = format!("has {} elements", elements.len());
             problems.push(Problem::new(what, format!("write at most {LIST_MAX}")));
         }
-        if problems.is_empty() {
-            Ok(elements)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(elements) } else { Err(problems) }
     }
 
     fn toml(&self) -> Option<String> {
@@ -272,10 +265,7 @@ impl Word for SocketAddr {
             } else {
                 Self::ADVICE.to_owned()
             };
-            Problem::new(
-                format!("{} is not an address with a port", quote(text)),
-                advice,
-            )
+            Problem::new(format!("{} is not an address with a port", quote(text)), advice)
         })
     }
 
@@ -326,9 +316,7 @@ pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
 
 /// Removes the quotes that Docker's `--env-file` leaves and that TOML's habit puts into `--set`.
 fn unquote(text: &str) -> &str {
-    text.strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text)
+    text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
 }
 
 /// A TOML basic string in which everything that a terminal would obey is escaped.

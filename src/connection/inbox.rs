@@ -101,6 +101,12 @@ impl Inbox {
                     life.step(Event::CloseReceived(code), now);
                     self.decoder.discard();
                 }
+                Flow::BadClose(violation) => {
+                    life.flush_answers(answers, now);
+                    life.give_up(cause_of(violation), &violation.to_string(), now);
+                    life.step(Event::CloseReceived(None), now);
+                    self.decoder.discard();
+                }
                 Flow::GiveUp(violation) => {
                     life.flush_answers(answers, now);
                     life.give_up(cause_of(violation), &violation.to_string(), now);

@@ -58,6 +58,8 @@ pub(super) enum Flow {
     GoOn,
     /// A Close frame came; its code.
     CloseReceived(Option<u16>),
+    /// A Close frame came that breaks the rules. It is the peer's last word nevertheless.
+    BadClose(Violation),
     GiveUp(Violation),
 }
 
@@ -206,7 +208,7 @@ impl Life {
 
     fn take_close(&mut self, payload: &[u8]) -> Flow {
         match parse_close(payload) {
-            Err(violation) => Flow::GiveUp(violation),
+            Err(violation) => Flow::BadClose(violation),
             Ok(close) => {
                 let code = close.map(|(code, _)| code);
                 if self.received_code.is_none() {

@@ -17,7 +17,7 @@ use crate::hub::{FanOut, Hub, Local, Mailbox};
 use crate::outbound::{Backlogs, Outbound, QueueLimits, signal};
 use crate::state::{Now, Times};
 use crate::telemetry::{EndpointIndex, Recorder, ShardGauges};
-use crate::wire::{Deflate, Deflater, Inflater};
+use crate::wire::{Deflate, Deflater, Inflater, Role};
 
 /// Bytes read from a socket at once, into the one buffer of the shard.
 const READ_BUFFER_BYTES: usize = 64 << 10;
@@ -231,7 +231,7 @@ impl Shard {
         deflate: Deflate,
         work: impl FnOnce(&mut Deflater) -> T,
     ) -> T {
-        let bits = deflate.server_max_window_bits;
+        let bits = deflate.our_window_bits(Role::Server);
         let slot = usize::from(bits.clamp(WINDOW_BITS_MIN, 15) - WINDOW_BITS_MIN);
         let mut slot = self.deflaters.by_window_bits[slot].borrow_mut();
         work(slot.get_or_insert_with(|| Deflater::new(self.deflaters.level, bits)))
@@ -239,8 +239,9 @@ impl Shard {
 
     /// A compressor that keeps its window from message to message, for one connection.
     pub(super) fn own_deflater(&self, deflate: Deflate) -> Option<Box<Deflater>> {
-        (!deflate.server_no_context_takeover).then(|| {
-            Box::new(Deflater::with_takeover(self.deflaters.level, deflate.server_max_window_bits))
+        deflate.we_keep_context(Role::Server).then(|| {
+            let bits = deflate.our_window_bits(Role::Server);
+            Box::new(Deflater::with_takeover(self.deflaters.level, bits))
         })
     }
 

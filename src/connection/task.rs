@@ -51,11 +51,14 @@ impl ConnectionTask {
         let Opened { stream, ticket, permit, handshake, user_agent, leftover } = opened;
         let endpoint = ticket.identity.endpoint;
         let now = shard.now();
-        let policy = shard.endpoints.get(endpoint).expect("a ticket names an endpoint of its gateway");
+        let policy =
+            shard.endpoints.get(endpoint).expect("a ticket names an endpoint of its gateway");
         let outbound = Outbound::new(stream, now);
         let member = Rc::new(Member {
             outbound: Rc::clone(&outbound),
-            takes_deflated: ticket.deflate.is_some_and(|one| one.server_max_window_bits == 15),
+            takes_deflated: ticket
+                .deflate
+                .is_some_and(|one| one.our_window_bits(Role::Server) == 15),
             joined_at_seq: shard.hub.last_seq(),
             context_lost: false.into(),
         });

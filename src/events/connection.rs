@@ -57,11 +57,7 @@ pub struct ConnectionOpened<'a> {
 impl ConnectionOpened<'_> {
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
-        let Self {
-            connection,
-            extensions,
-            user_agent,
-        } = self;
+        let Self { connection, extensions, user_agent } = self;
         recorder.connection_opened(connection.endpoint);
         tracing::event!(
             Level::INFO,
@@ -172,14 +168,7 @@ impl ConnectionClosed<'_> {
     pub fn emit(self, recorder: &Recorder) {
         let (cause, endpoint) = (self.cause, self.connection.endpoint);
         let abnormal = self.is_abnormal();
-        recorder.connection_closed(
-            endpoint,
-            cause,
-            self.code,
-            self.lifetime,
-            self.idle,
-            abnormal,
-        );
+        recorder.connection_closed(endpoint, cause, self.code, self.lifetime, self.idle, abnormal);
         self.log(recorder.endpoint_name(endpoint), abnormal);
     }
 

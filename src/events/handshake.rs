@@ -49,15 +49,7 @@ pub struct HandshakeRefused<'a> {
 impl HandshakeRefused<'_> {
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
-        let Self {
-            endpoint,
-            outcome,
-            status,
-            duration,
-            why,
-            remote,
-            request_id,
-        } = self;
+        let Self { endpoint, outcome, status, duration, why, remote, request_id } = self;
         debug_assert_ne!(outcome, Outcome::Accepted, "that is HandshakeAccepted");
         recorder.handshake(endpoint, outcome, duration);
         tracing::event!(

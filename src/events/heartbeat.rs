@@ -35,11 +35,7 @@ pub struct PongReceived {
 impl PongReceived {
     /// Counts it.
     pub fn emit(self, recorder: &Recorder) {
-        let Self {
-            endpoint,
-            kind,
-            rtt,
-        } = self;
+        let Self { endpoint, kind, rtt } = self;
         recorder.pong_received(kind);
         match (kind, rtt) {
             (PongKind::Matched, Some(rtt)) => recorder.ping_rtt(endpoint, rtt),

@@ -110,15 +110,8 @@ pub struct AdminRequestServed {
 impl AdminRequestServed {
     /// Counts it.
     pub fn emit(self, telemetry: &Telemetry) {
-        let Self {
-            route,
-            method,
-            status,
-            duration,
-        } = self;
-        telemetry
-            .control_plane()
-            .http_request(route, method, status, duration);
+        let Self { route, method, status, duration } = self;
+        telemetry.control_plane().http_request(route, method, status, duration);
     }
 }
 

@@ -23,18 +23,9 @@ impl MessageReceived {
     /// Counts it.
     #[inline]
     pub fn emit(self, recorder: &Recorder) {
-        let Self {
-            endpoint,
-            opcode,
-            payload_bytes,
-            wire_bytes,
-            compressed_bytes,
-        } = self;
-        let bytes = MessageBytes {
-            payload: payload_bytes,
-            wire: wire_bytes,
-            compressed: compressed_bytes,
-        };
+        let Self { endpoint, opcode, payload_bytes, wire_bytes, compressed_bytes } = self;
+        let bytes =
+            MessageBytes { payload: payload_bytes, wire: wire_bytes, compressed: compressed_bytes };
         recorder.message(endpoint, Direction::In, opcode, bytes, 1);
     }
 }
@@ -65,18 +56,9 @@ impl MessageSent {
     /// message.
     #[inline]
     pub fn emit_times(self, recorder: &Recorder, receivers: u64) {
-        let Self {
-            endpoint,
-            opcode,
-            payload_bytes,
-            wire_bytes,
-            compressed_bytes,
-        } = self;
-        let bytes = MessageBytes {
-            payload: payload_bytes,
-            wire: wire_bytes,
-            compressed: compressed_bytes,
-        };
+        let Self { endpoint, opcode, payload_bytes, wire_bytes, compressed_bytes } = self;
+        let bytes =
+            MessageBytes { payload: payload_bytes, wire: wire_bytes, compressed: compressed_bytes };
         recorder.message(endpoint, Direction::Out, opcode, bytes, receivers);
     }
 }

@@ -31,15 +31,7 @@ pub struct GatewayStarted<'a> {
 impl GatewayStarted<'_> {
     /// Logs it.
     pub fn emit(self) {
-        let Self {
-            public,
-            admin,
-            auth,
-            bus,
-            version,
-            shards,
-            max_connections,
-        } = self;
+        let Self { public, admin, auth, bus, version, shards, max_connections } = self;
         tracing::event!(
             Level::INFO,
             public = %public,
@@ -83,10 +75,7 @@ pub struct GatewayStopped {
 impl GatewayStopped {
     /// Logs it; a warning if connections were cut off.
     pub fn emit(self) {
-        let Self {
-            duration,
-            connections_left,
-        } = self;
+        let Self { duration, connections_left } = self;
         let duration_seconds = duration.as_secs_f64();
         if connections_left == 0 {
             tracing::event!(Level::INFO, duration_seconds, connections_left, "stopped");

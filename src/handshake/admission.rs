@@ -65,10 +65,7 @@ impl Admission {
             self.0.give_back();
             return Err(Outcome::TooManyConnectionsPerIp);
         }
-        Ok(Permit {
-            places: Arc::clone(&self.0),
-            address,
-        })
+        Ok(Permit { places: Arc::clone(&self.0), address })
     }
 
     /// From now on nobody is let in; those inside keep their places. It cannot be undone.
@@ -143,9 +140,7 @@ impl Places {
 
     /// No code under this lock can panic half-way, so a poisoned map is still a true one.
     fn addresses(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
-        self.per_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.per_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -43,10 +43,7 @@ impl<'a> Authority<'a> {
         if !is_registered_name(name.as_bytes()) {
             return Err(Malformed);
         }
-        Ok(Self {
-            host: Host::Name(name),
-            port,
-        })
+        Ok(Self { host: Host::Name(name), port })
     }
 }
 

@@ -34,32 +34,26 @@ impl Endpoints {
     /// Resolves what each endpoint inherits.
     pub fn compile(config: &Config) -> Self {
         let compression = &config.compression;
-        let policies = config
-            .endpoints
-            .iter()
-            .enumerate()
-            .map(|(index, endpoint)| {
-                let origins = &endpoint.allowed_origins;
-                let takeover = endpoint.context_takeover;
-                EndpointPolicy {
-                    index: EndpointIndex(
-                        u16::try_from(index).expect("fewer than 65,536 endpoints"),
-                    ),
-                    path: endpoint.path.as_str().into(),
-                    inbound: endpoint.inbound,
-                    require_user: endpoint.require_user,
-                    require_compression: endpoint.require_compression,
-                    max_message_bytes: endpoint
-                        .max_message_bytes
-                        .unwrap_or(config.limits.max_message_bytes),
-                    origins: AllowedOrigins::compile(
-                        origins.as_deref().unwrap_or(&config.auth.allowed_origins),
-                    ),
-                    deflate: compression.enabled.then_some(DeflatePolicy {
-                        context_takeover: takeover.unwrap_or(compression.context_takeover),
-                    }),
-                }
-            });
+        let policies = config.endpoints.iter().enumerate().map(|(index, endpoint)| {
+            let origins = &endpoint.allowed_origins;
+            let takeover = endpoint.context_takeover;
+            EndpointPolicy {
+                index: EndpointIndex(u16::try_from(index).expect("fewer than 65,536 endpoints")),
+                path: endpoint.path.as_str().into(),
+                inbound: endpoint.inbound,
+                require_user: endpoint.require_user,
+                require_compression: endpoint.require_compression,
+                max_message_bytes: endpoint
+                    .max_message_bytes
+                    .unwrap_or(config.limits.max_message_bytes),
+                origins: AllowedOrigins::compile(
+                    origins.as_deref().unwrap_or(&config.auth.allowed_origins),
+                ),
+                deflate: compression.enabled.then_some(DeflatePolicy {
+                    context_takeover: takeover.unwrap_or(compression.context_takeover),
+                }),
+            }
+        });
         Self(policies.collect())
     }
 
@@ -67,10 +61,7 @@ impl Endpoints {
     /// byte by byte, still percent-encoded, as nginx' `location` was told to pass them on.
     pub fn find(&self, path: &str) -> Option<(EndpointIndex, &EndpointPolicy)> {
         let wanted = without_slash(path);
-        let found = self
-            .0
-            .iter()
-            .find(|policy| without_slash(&policy.path) == wanted)?;
+        let found = self.0.iter().find(|policy| without_slash(&policy.path) == wanted)?;
         Some((found.index, found))
     }
 
@@ -134,16 +125,10 @@ mod tests {
         let endpoints = Endpoints::compile(&config());
         let (_, ws) = endpoints.find("/ws").unwrap();
         assert_eq!(ws.max_message_bytes, 65_536);
-        assert_eq!(
-            ws.deflate.map(|policy| policy.context_takeover),
-            Some(false)
-        );
+        assert_eq!(ws.deflate.map(|policy| policy.context_takeover), Some(false));
         let (_, strict) = endpoints.find("/strict").unwrap();
         assert_eq!(strict.max_message_bytes, 100);
-        assert_eq!(
-            strict.deflate.map(|policy| policy.context_takeover),
-            Some(true)
-        );
+        assert_eq!(strict.deflate.map(|policy| policy.context_takeover), Some(true));
         assert_ne!(ws.origins, strict.origins);
         assert_eq!(endpoints.names(), ["/ws", "/im", "/strict", "/open"]);
         assert!(endpoints.get(EndpointIndex(9)).is_none());

@@ -122,10 +122,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
             "this is a WebSocket endpoint"
         };
         let refusal = Refusal::new(Outcome::BadUpgrade, message).field("Upgrade");
-        return Err(Refusal {
-            status: StatusCode::UPGRADE_REQUIRED,
-            ..refusal.hint(HINT_UPGRADE)
-        });
+        return Err(Refusal { status: StatusCode::UPGRADE_REQUIRED, ..refusal.hint(HINT_UPGRADE) });
     }
     let (outcome, field, message) = if connection {
         let message = "Upgrade does not say websocket";
@@ -134,9 +131,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
         let message = "Connection does not say upgrade";
         (Outcome::BadConnection, "Connection", message)
     };
-    Err(Refusal::new(outcome, message)
-        .field(field)
-        .hint(HINT_UPGRADE))
+    Err(Refusal::new(outcome, message).field(field).hint(HINT_UPGRADE))
 }
 
 fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -214,10 +209,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
 
 /// RFC 6455 §4.2.2, step 5.4.
 fn accept_key(key: &[u8]) -> [u8; 28] {
-    let digest = Sha1::new()
-        .chain_update(key)
-        .chain_update(ACCEPT_GUID)
-        .finalize();
+    let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize();
     let mut accept_key = [0; 28];
     let written = STANDARD.encode_slice(digest, &mut accept_key);
     debug_assert_eq!(written, Ok(28), "20 bytes are 28 characters of base64");

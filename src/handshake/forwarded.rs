@@ -68,12 +68,7 @@ impl Proxies {
     pub fn client<'h>(&self, headers: &'h HeaderMap, socket_peer: SocketAddr) -> ClientOrigin<'h> {
         let peer = (socket_peer.ip().to_canonical(), Some(socket_peer.port()));
         if !self.trust(peer.0) {
-            return ClientOrigin {
-                address: peer.0,
-                port: peer.1,
-                request_id: None,
-                nginx: None,
-            };
+            return ClientOrigin { address: peer.0, port: peer.1, request_id: None, nginx: None };
         }
         let (address, port) = if headers.contains_key(&X_FORWARDED_FOR) {
             self.walk(headers).unwrap_or(peer)
@@ -205,10 +200,7 @@ mod tests {
     #[test]
     fn forwarded_for_is_walked_from_the_right() {
         let check_walk = |values: &[&'static [u8]], expected: &str| {
-            let lines: Vec<_> = values
-                .iter()
-                .map(|value| ("x-forwarded-for", *value))
-                .collect();
+            let lines: Vec<_> = values.iter().map(|value| ("x-forwarded-for", *value)).collect();
             check("127.0.0.1:9", &lines, expected);
         };
         check_walk(&[], "127.0.0.1:9");
@@ -245,11 +237,7 @@ mod tests {
     #[test]
     fn real_ip_counts_only_without_forwarded_for() {
         check("127.0.0.1:9", &[("x-real-ip", b"1.2.3.4")], "1.2.3.4");
-        check(
-            "[::ffff:127.0.0.1]:9",
-            &[("x-real-ip", b"1.2.3.4")],
-            "1.2.3.4",
-        );
+        check("[::ffff:127.0.0.1]:9", &[("x-real-ip", b"1.2.3.4")], "1.2.3.4");
         check("127.0.0.1:9", &[("x-real-ip", b"nonsense")], "127.0.0.1:9");
         let both: &[(&str, &[u8])] = &[("x-real-ip", b"1.2.3.4"), ("x-forwarded-for", b"5.6.7.8")];
         check("127.0.0.1:9", both, "5.6.7.8");
@@ -267,17 +255,9 @@ mod tests {
             assert_eq!(hop, nginx, "{headers:?}");
         };
         let hop = |host: &'static [u8], pid: &'static [u8], connection: &'static [u8]| {
-            [
-                ("x-nginx-host", host),
-                ("x-nginx-pid", pid),
-                ("x-nginx-connection", connection),
-            ]
+            [("x-nginx-host", host), ("x-nginx-pid", pid), ("x-nginx-connection", connection)]
         };
-        check(
-            &hop(b"edge-1", b"4711", b"9"),
-            None,
-            Some(("edge-1", 4711, 9)),
-        );
+        check(&hop(b"edge-1", b"4711", b"9"), None, Some(("edge-1", 4711, 9)));
         let most = hop(b"e", b"4294967295", b"18446744073709551615");
         check(&most, None, Some(("e", u32::MAX, u64::MAX)));
         check(&hop(b"e", b"0", b"1"), None, None);
@@ -292,10 +272,6 @@ mod tests {
         check(&[("x-request-id", b"a\tb")], None, None);
         check(&[("x-request-id", b"\xc3\xb6")], None, None);
         check(&[("x-request-id", b"")], None, None);
-        check(
-            &[("x-request-id", b"a"), ("x-request-id", b"b")],
-            None,
-            None,
-        );
+        check(&[("x-request-id", b"a"), ("x-request-id", b"b")], None, None);
     }
 }

@@ -98,19 +98,11 @@ impl<'a> Origin<&'a str> {
             return Err(Malformed);
         }
         let Authority { host, port } = Authority::parse(authority.as_bytes())?;
-        Ok(Self {
-            scheme,
-            host,
-            port: port.or_else(|| default_port(scheme)),
-        })
+        Ok(Self { scheme, host, port: port.or_else(|| default_port(scheme)) })
     }
 
     fn into_owned(self) -> Origin<Box<str>> {
-        Origin {
-            scheme: self.scheme.into(),
-            host: self.host.into_owned(),
-            port: self.port,
-        }
+        Origin { scheme: self.scheme.into(), host: self.host.into_owned(), port: self.port }
     }
 
     fn same(&self, listed: &Origin<Box<str>>) -> bool {
@@ -143,9 +135,7 @@ fn default_port(scheme: &str) -> Option<u16> {
 /// `scheme` of RFC 3986 §3.1.
 fn is_scheme(scheme: &[u8]) -> bool {
     scheme.first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
+        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
 }
 
 #[cfg(test)]
@@ -176,12 +166,7 @@ mod tests {
         check(&[], "example.com", &[b"http://EXAMPLE.com:80"], true);
         check(&[], "Example.COM", &[b"HTTPS://example.com:443"], true);
         check(&[], "example.com:443", &[b"https://example.com"], true);
-        check(
-            &[],
-            "example.com:8443",
-            &[b"https://example.com:8443"],
-            true,
-        );
+        check(&[], "example.com:8443", &[b"https://example.com:8443"], true);
         check(&[], "[::1]:8080", &[b"http://[0:0::1]:8080"], true);
         check(&[], "example.com", &[b"https://example.com:8443"], false);
         check(&[], "example.com:8443", &[b"https://example.com"], false);
@@ -230,12 +215,7 @@ mod tests {
     fn a_list_compares_scheme_host_and_port() {
         let list = ["https://app.example", "http://localhost:3000"];
         check(&list, "gateway.example", &[b"https://app.example"], true);
-        check(
-            &list,
-            "gateway.example",
-            &[b"https://APP.example:443"],
-            true,
-        );
+        check(&list, "gateway.example", &[b"https://APP.example:443"], true);
         check(&list, "gateway.example", &[b"http://localhost:3000"], true);
         check(
             &list,
@@ -259,12 +239,7 @@ mod tests {
 
     #[test]
     fn a_list_of_nonsense_fails_closed() {
-        check(
-            &["example.com"],
-            "example.com",
-            &[b"https://example.com"],
-            false,
-        );
+        check(&["example.com"], "example.com", &[b"https://example.com"], false);
     }
 
     #[test]
@@ -274,10 +249,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(rule.check(&headers, &host), Ok(()));
         for _ in 0..2 {
-            headers.append(
-                header::ORIGIN,
-                HeaderValue::from_static("https://example.com"),
-            );
+            headers.append(header::ORIGIN, HeaderValue::from_static("https://example.com"));
         }
         assert!(rule.check(&headers, &host).is_err());
     }

@@ -72,10 +72,9 @@ impl Refusal {
                 "this address has as many connections as it may have",
                 Some(RETRY_AFTER_FULL_ADDRESS_SECONDS),
             ),
-            Outcome::ShuttingDown => (
-                "the gateway is shutting down",
-                Some(RETRY_AFTER_SHUTDOWN_SECONDS),
-            ),
+            Outcome::ShuttingDown => {
+                ("the gateway is shutting down", Some(RETRY_AFTER_SHUTDOWN_SECONDS))
+            }
             Outcome::NotFound => ("there is no WebSocket endpoint at this path", None),
             Outcome::HeaderTimeout => ("the request head did not arrive in time", None),
             Outcome::HeaderTooLarge => ("the request head is too large", None),
@@ -96,10 +95,7 @@ impl Refusal {
             | Outcome::CompressionRequired
             | Outcome::Aborted => ("the upgrade request was refused", None),
         };
-        Self {
-            retry_after,
-            ..Self::new(outcome, message)
-        }
+        Self { retry_after, ..Self::new(outcome, message) }
     }
 
     /// Names the header or query parameter at fault.

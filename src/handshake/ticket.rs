@@ -6,8 +6,8 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, U
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use uuid::Uuid;
 
-use crate::telemetry::EndpointIndex;
 use super::forwarded::{ClientOrigin, NginxHop};
+use crate::telemetry::EndpointIndex;
 use crate::wire::Deflate;
 
 /// A good upgrade request. Move [`Self::identity`] out once the response is made: the rest has
@@ -51,10 +51,7 @@ impl Ticket {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         let accept_key = HeaderValue::from_bytes(&self.accept_key);
-        headers.insert(
-            SEC_WEBSOCKET_ACCEPT,
-            accept_key.expect("base64 is visible ASCII"),
-        );
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept_key.expect("base64 is visible ASCII"));
         if let Some(deflate) = &self.deflate {
             let answer = HeaderValue::try_from(deflate.to_string());
             let answer = answer.expect("extension parameters are visible ASCII and spaces");
@@ -76,12 +73,7 @@ impl Identity {
         user: Option<&str>,
         client: ClientOrigin<'_>,
     ) -> Self {
-        let ClientOrigin {
-            address,
-            port,
-            request_id,
-            nginx,
-        } = client;
+        let ClientOrigin { address, port, request_id, nginx } = client;
         let user = cut(user.unwrap_or_default());
         let request_id = cut(request_id.unwrap_or_default());
         let host = cut(nginx.map_or("", |hop| hop.host));
@@ -153,21 +145,12 @@ mod tests {
             request_id: None,
             nginx: None,
         };
-        let hop = NginxHop {
-            host: "edge-1",
-            pid: 4711,
-            connection: u64::MAX,
-        };
+        let hop = NginxHop { host: "edge-1", pid: 4711, connection: u64::MAX };
         check(None, bare);
         check(Some("k\u{f6}nig"), bare);
         for request_id in [None, Some("4f00c2"), Some(&*"x".repeat(128))] {
             for nginx in [None, Some(hop)] {
-                let client = ClientOrigin {
-                    port: Some(4711),
-                    request_id,
-                    nginx,
-                    ..bare
-                };
+                let client = ClientOrigin { port: Some(4711), request_id, nginx, ..bare };
                 check(None, client);
                 check(Some(&"u".repeat(128)), client);
             }

@@ -43,12 +43,9 @@ pub(super) fn user_of(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Refus
 
 /// The refusal of a client that named no user where it must.
 pub(super) fn user_required() -> Refusal {
-    Refusal::new(
-        Outcome::UserRequired,
-        "this endpoint needs to know the user",
-    )
-    .field(USER_ID)
-    .hint("add ?user_id=NAME to the URL")
+    Refusal::new(Outcome::UserRequired, "this endpoint needs to know the user")
+        .field(USER_ID)
+        .hint("add ?user_id=NAME to the URL")
 }
 
 fn decode_user(encoded: &str) -> Result<Cow<'_, str>, &'static str> {

@@ -186,7 +186,11 @@ impl Outbound {
     }
 
     /// Reads; an error is remembered if it is the socket's first.
-    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = stream.as_mut() else {
             return Poll::Ready(Err(ErrorKind::NotConnected.into()));
@@ -343,7 +347,8 @@ impl Outbound {
                 *slice = IoSlice::new(&frame[if count == 0 { offset } else { 0 }..]);
                 count += 1;
             }
-            let mut taken = match self.try_io(|stream| stream.try_write_vectored(&slices[..count])) {
+            let mut taken = match self.try_io(|stream| stream.try_write_vectored(&slices[..count]))
+            {
                 Ok(taken) => self.note_written(taken, now),
                 Err(error) => {
                     if error.kind() != ErrorKind::WouldBlock {

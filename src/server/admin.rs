@@ -34,10 +34,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: std::net::TcpListener
     let listener = tokio::net::TcpListener::from_std(listener)
         .expect("called within the control runtime, with a socket that does not block");
     let router = router(&gateway);
-    let observer = Observer {
-        recorder: gateway.telemetry.recorder(),
-        places: Arc::new(()),
-    };
+    let observer = Observer { recorder: gateway.telemetry.recorder(), places: Arc::new(()) };
     listen::accept_loop(listener, &observer, |stream, _peer| {
         let (router, gateway) = (router.clone(), Arc::clone(&gateway));
         let place = Arc::clone(&observer.places);

@@ -54,7 +54,8 @@ pub(super) fn report_panics(gateway: &Arc<Gateway>) {
     std::panic::set_hook(Box::new(move |panic| {
         standard(panic);
         if let Some(gateway) = gateway.upgrade() {
-            let of_shard = std::thread::current().name().is_some_and(|name| name.starts_with("shard"));
+            let of_shard =
+                std::thread::current().name().is_some_and(|name| name.starts_with("shard"));
             let task = if of_shard { TaskKind::Connection } else { TaskKind::Control };
             TaskPanicked { task, message: &panic.to_string() }.emit(&gateway.telemetry);
         }
@@ -82,7 +83,10 @@ struct Signals {
 impl Signals {
     fn new() -> Self {
         let listen = |kind| signal(kind).expect("the runtime's signal driver is enabled");
-        Self { terminate: listen(SignalKind::terminate()), interrupt: listen(SignalKind::interrupt()) }
+        Self {
+            terminate: listen(SignalKind::terminate()),
+            interrupt: listen(SignalKind::interrupt()),
+        }
     }
 
     async fn next(&mut self) -> &'static str {

@@ -50,7 +50,7 @@ pub(crate) struct Gateway {
 }
 
 /// Runs a gateway until it is told to end. `warnings` are the configuration's.
-pub fn run(config: Config, warnings: Vec<String>) -> ExitCode {
+pub fn run(config: Config, warnings: &[String]) -> ExitCode {
     let logging = match crate::telemetry::logging::install(
         &config.telemetry.log,
         config.telemetry.log_format,
@@ -61,7 +61,7 @@ pub fn run(config: Config, warnings: Vec<String>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    for why in &warnings {
+    for why in warnings {
         ConfigWarned { field: "", why }.emit();
     }
     match serve(config, &logging) {

@@ -137,8 +137,8 @@ impl PublicListener {
                 Err(never) => match never {},
             };
         };
-        let admitted = examine(&parts, peer, policy, &self.proxies, Uuid::now_v7())
-            .and_then(|ticket| {
+        let admitted =
+            examine(&parts, peer, policy, &self.proxies, Uuid::now_v7()).and_then(|ticket| {
                 let address = ticket.identity.client().address;
                 let permit = self.gateway.admission.admit(address).map_err(Refusal::of)?;
                 Ok((ticket, permit))

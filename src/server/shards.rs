@@ -37,9 +37,7 @@ impl ShardThreads {
                 .spawn(move || run_shard(index, &gateway, listener, &started))
                 .map_err(|error| format!("cannot start shard {index}: {error}"))?;
             threads.push(thread);
-            metrics.push(
-                starting.recv().map_err(|_| format!("shard {index} did not start"))??,
-            );
+            metrics.push(starting.recv().map_err(|_| format!("shard {index} did not start"))??);
         }
         Ok(Self { threads, metrics })
     }

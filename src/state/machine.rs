@@ -158,8 +158,8 @@ impl Machine {
                 } else {
                     u64::MAX
                 };
-                let write_due_us =
-                    head_since_us.map_or(u64::MAX, |since| since.saturating_add(times.write_wait_us));
+                let write_due_us = head_since_us
+                    .map_or(u64::MAX, |since| since.saturating_add(times.write_wait_us));
                 self.next_ping_us.min(pong_due_us).min(write_due_us)
             }
             Phase::ClosedByUs { .. } | Phase::ClosedByPeer { .. } => self.close_deadline_us,
@@ -266,7 +266,9 @@ impl Machine {
         let (written, answered) = match input {
             Input::CloseWritten => (true, answered),
             Input::CloseReceived(_) => (written, true),
-            Input::TooMuchToDiscard => return self.end(ending_by_us(cause, answered), Then::Finish),
+            Input::TooMuchToDiscard => {
+                return self.end(ending_by_us(cause, answered), Then::Finish);
+            }
             Input::SocketEnded(_) => return self.end(ending_by_us(cause, answered), Then::Finish),
             Input::Tick { .. } if now.attended_us >= self.close_deadline_us => {
                 let then = if written { Then::Finish } else { Then::Abort };

@@ -8,7 +8,7 @@ mod tests;
 
 pub use cause::{Cause, CloseLabel, Initiator};
 pub use machine::{Effects, Ending, Input, Machine, Then, Times};
-pub use pings::{PING_PAYLOAD_BYTES, PongKind, Pings};
+pub use pings::{PING_PAYLOAD_BYTES, Pings, PongKind};
 
 /// A point in time, in microseconds since the process began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

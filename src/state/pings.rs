@@ -139,7 +139,11 @@ mod tests {
         assert_eq!(pings.receive(&token, false, at(3_500)), PongKind::Matched { rtt_us: 2_500 });
         assert_eq!(pings.outstanding(), 0);
         assert_eq!(pings.last_rtt_us(), Some(2_500));
-        assert_eq!(pings.receive(&token, false, at(4_000)), PongKind::Unsolicited, "answered twice");
+        assert_eq!(
+            pings.receive(&token, false, at(4_000)),
+            PongKind::Unsolicited,
+            "answered twice"
+        );
     }
 
     #[test]

@@ -39,18 +39,48 @@ fn check(inputs: &[(u64, Input)], then: Then, cause: Cause, code: u16) {
 fn each_way_out_has_its_cause_and_code() {
     use Input::{CloseReceived, CloseWritten, GiveUp, SocketEnded, TooMuchToDiscard};
     let too_big = GiveUp(Cause::MessageTooBig);
-    check(&[(1, CloseReceived(Some(1001))), (1, CloseWritten)], Then::Finish, Cause::ClientClose, 1001);
+    check(
+        &[(1, CloseReceived(Some(1001))), (1, CloseWritten)],
+        Then::Finish,
+        Cause::ClientClose,
+        1001,
+    );
     check(&[(1, CloseReceived(None)), (1, CloseWritten)], Then::Finish, Cause::ClientClose, 1005);
-    check(&[(1, CloseReceived(Some(4321))), (2, SocketEnded(Cause::PeerReset))], Then::Finish, Cause::ClientClose, 4321);
+    check(
+        &[(1, CloseReceived(Some(4321))), (2, SocketEnded(Cause::PeerReset))],
+        Then::Finish,
+        Cause::ClientClose,
+        4321,
+    );
     check(&[(1, CloseReceived(Some(1000))), (6, TICK)], Then::Abort, Cause::ClientClose, 1000);
     check(&[(1, SocketEnded(Cause::PeerEof))], Then::Finish, Cause::PeerEof, 1006);
     check(&[(1, SocketEnded(Cause::PeerReset))], Then::Finish, Cause::PeerReset, 1006);
-    check(&[(1, too_big), (1, CloseWritten), (2, CloseReceived(Some(1009)))], Then::Finish, Cause::MessageTooBig, 1009);
-    check(&[(1, too_big), (1, CloseReceived(Some(1000))), (2, CloseWritten)], Then::Finish, Cause::MessageTooBig, 1009);
+    check(
+        &[(1, too_big), (1, CloseWritten), (2, CloseReceived(Some(1009)))],
+        Then::Finish,
+        Cause::MessageTooBig,
+        1009,
+    );
+    check(
+        &[(1, too_big), (1, CloseReceived(Some(1000))), (2, CloseWritten)],
+        Then::Finish,
+        Cause::MessageTooBig,
+        1009,
+    );
     check(&[(1, too_big), (1, CloseWritten), (6, TICK)], Then::Finish, Cause::MessageTooBig, 1006);
     check(&[(1, too_big), (6, TICK)], Then::Abort, Cause::MessageTooBig, 1006);
-    check(&[(1, too_big), (2, SocketEnded(Cause::PeerReset))], Then::Finish, Cause::MessageTooBig, 1006);
-    check(&[(1, too_big), (1, CloseWritten), (2, TooMuchToDiscard)], Then::Finish, Cause::MessageTooBig, 1006);
+    check(
+        &[(1, too_big), (2, SocketEnded(Cause::PeerReset))],
+        Then::Finish,
+        Cause::MessageTooBig,
+        1006,
+    );
+    check(
+        &[(1, too_big), (1, CloseWritten), (2, TooMuchToDiscard)],
+        Then::Finish,
+        Cause::MessageTooBig,
+        1006,
+    );
     check(
         &[(20, Input::Tick { head_since_us: Some(5 * SECOND_US), reading_paused: false })],
         Then::Abort,
@@ -62,8 +92,14 @@ fn each_way_out_has_its_cause_and_code() {
 #[test]
 fn the_first_cause_stays() {
     let mut machine = open();
-    run(&mut machine, &[(1, Input::GiveUp(Cause::QueueOverflow)), (2, Input::GiveUp(Cause::ProtocolError))]);
-    assert_eq!(machine.end_now(Cause::InternalError), Ending { cause: Cause::QueueOverflow, code: 1006 });
+    run(
+        &mut machine,
+        &[(1, Input::GiveUp(Cause::QueueOverflow)), (2, Input::GiveUp(Cause::ProtocolError))],
+    );
+    assert_eq!(
+        machine.end_now(Cause::InternalError),
+        Ending { cause: Cause::QueueOverflow, code: 1006 }
+    );
     assert_eq!(machine.end_now(Cause::Shutdown).cause, Cause::QueueOverflow);
     let (effects, _) = run(&mut machine, &[(3, Input::CloseReceived(Some(1000)))]);
     assert_eq!(effects, Effects::default(), "nothing happens after the end");
@@ -154,7 +190,10 @@ fn no_ping_queues_behind_data() {
     let blocked = Input::Tick { head_since_us: Some(33 * SECOND_US), reading_paused: false };
     let (effects, _) = run(&mut machine, &[(34, blocked)]);
     assert_eq!(effects.ping, None);
-    assert!(machine.next_due_us(&TIMES, None) > 60 * SECOND_US, "the next try is an interval later");
+    assert!(
+        machine.next_due_us(&TIMES, None) > 60 * SECOND_US,
+        "the next try is an interval later"
+    );
 }
 
 #[test]

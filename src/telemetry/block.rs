@@ -129,11 +129,7 @@ mod tests {
     use super::*;
 
     fn check<B: Bounds>() {
-        assert!(
-            B::UPPER.windows(2).all(|pair| pair[0] < pair[1]),
-            "rising: {:?}",
-            B::UPPER
-        );
+        assert!(B::UPPER.windows(2).all(|pair| pair[0] < pair[1]), "rising: {:?}", B::UPPER);
     }
 
     #[test]

@@ -89,10 +89,7 @@ impl<B: Bounds, const N: usize> Histogram<B, N> {
     /// Counts one value. Linear search: the bounds are few and the common values come early.
     #[inline]
     pub(crate) fn observe(&self, value: f64) {
-        let bucket = B::UPPER
-            .iter()
-            .position(|upper| value <= *upper)
-            .unwrap_or(N - 1);
+        let bucket = B::UPPER.iter().position(|upper| value <= *upper).unwrap_or(N - 1);
         self.buckets[bucket].add(1);
         self.sum.add(value);
     }
@@ -100,10 +97,7 @@ impl<B: Bounds, const N: usize> Histogram<B, N> {
     /// The same value `times` times.
     #[inline]
     pub(crate) fn observe_times(&self, value: f64, times: u64) {
-        let bucket = B::UPPER
-            .iter()
-            .position(|upper| value <= *upper)
-            .unwrap_or(N - 1);
+        let bucket = B::UPPER.iter().position(|upper| value <= *upper).unwrap_or(N - 1);
         self.buckets[bucket].add(times);
         self.sum.add(value * times as f64);
     }
@@ -216,10 +210,8 @@ mod tests {
         let powers = (0..40).map(|power| 1_u64 << power);
         let near = powers.flat_map(|power| [power - 1, power, power + 1]);
         for bytes in near.chain([0, 3, 100, u64::MAX]) {
-            let expected = bounds
-                .iter()
-                .position(|bound| bytes as f64 <= *bound)
-                .unwrap_or(SIZE_BOUNDS);
+            let expected =
+                bounds.iter().position(|bound| bytes as f64 <= *bound).unwrap_or(SIZE_BOUNDS);
             assert_eq!(size_bucket(bytes), expected, "{bytes} bytes");
         }
     }

@@ -19,9 +19,8 @@ const PANICS: &str = "gaugeway_panics_total";
 pub(crate) const NAMES: &[&str] = &[HTTP_REQUESTS, HTTP_REQUEST_DURATION, PANICS];
 
 /// Seconds: 0.1 ms … 10 s.
-const REQUEST_DURATION_BOUNDS: &[f64] = &[
-    0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 10.0,
-];
+const REQUEST_DURATION_BOUNDS: &[f64] =
+    &[0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 10.0];
 
 static METADATA: Metadata<'static> = Metadata::new("gaugeway", Level::INFO, None);
 
@@ -104,8 +103,7 @@ impl ControlPlane {
                 Route::Unmatched => &[404],
             };
             for status in statuses {
-                self.http_requests(*route, Method::Get, *status)
-                    .increment(0);
+                self.http_requests(*route, Method::Get, *status).increment(0);
             }
             // Registering makes the series.
             drop(self.http_durations(*route));

@@ -35,11 +35,7 @@ impl ScrapeSource for Counted {
 }
 
 fn whole_gateway(scrape: &mut Scrape, total: &Block) {
-    scrape.histogram(
-        &families::HANDSHAKE_DURATION,
-        &[],
-        &total.handshake_duration,
-    );
+    scrape.histogram(&families::HANDSHAKE_DURATION, &[], &total.handshake_duration);
     scrape.histogram(&families::TICK_LAG, &[], &total.tick_lag);
     scrape.value(&families::PINGS_SENT, &[], total.pings_sent.get() as f64);
     for kind in PongKind::ALL {
@@ -55,11 +51,7 @@ fn whole_gateway(scrape: &mut Scrape, total: &Block) {
     }
     for reason in HttpFailure::ALL {
         let failures = total.http_failures[*reason as usize].get() as f64;
-        scrape.value(
-            &families::HTTP_CONNECTION_ERRORS,
-            &[reason.as_str()],
-            failures,
-        );
+        scrape.value(&families::HTTP_CONNECTION_ERRORS, &[reason.as_str()], failures);
     }
 }
 
@@ -114,11 +106,7 @@ fn endpoint(scrape: &mut Scrape, name: &str, counts: &EndpointBlock, served: Ser
 }
 
 fn ends(scrape: &mut Scrape, name: &str, counts: &EndpointBlock) {
-    scrape.histogram(
-        &families::CONNECTION_DURATION,
-        &[name],
-        &counts.connection_duration,
-    );
+    scrape.histogram(&families::CONNECTION_DURATION, &[name], &counts.connection_duration);
     for (abnormal, idle) in ["false", "true"].iter().zip(&counts.idle_at_close) {
         scrape.histogram(&families::IDLE_AT_CLOSE, &[name, abnormal], idle);
     }

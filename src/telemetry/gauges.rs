@@ -90,10 +90,7 @@ impl ScrapeSource for AllShardGauges {
         scrape.value(&families::BACKLOGGED_CONNECTIONS, &[], backlogged);
         let bytes = self.sum(|shard| Some(&shard.queue_bytes));
         scrape.value(&families::SEND_QUEUE_BYTES, &[], bytes);
-        let longest = self
-            .shards
-            .iter()
-            .map(|shard| shard.queue_max_bytes.load(Relaxed));
+        let longest = self.shards.iter().map(|shard| shard.queue_max_bytes.load(Relaxed));
         let longest = longest.max().unwrap_or(0) as f64;
         scrape.value(&families::SEND_QUEUE_MAX_BYTES, &[], longest);
     }

@@ -202,11 +202,7 @@ impl Outcome {
 impl Method {
     /// The label of a request's method.
     pub fn of(method: &str) -> Self {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|known| known.as_str() == method)
-            .unwrap_or(Self::Other)
+        Self::ALL.iter().copied().find(|known| known.as_str() == method).unwrap_or(Self::Other)
     }
 }
 
@@ -236,10 +232,7 @@ mod tests {
     #[test]
     fn every_outcome_can_happen_somewhere() {
         for outcome in Outcome::ALL {
-            assert!(
-                outcome.is_of_an_endpoint() || outcome.is_of_no_endpoint(),
-                "{outcome:?}"
-            );
+            assert!(outcome.is_of_an_endpoint() || outcome.is_of_no_endpoint(), "{outcome:?}");
         }
     }
 }

@@ -68,16 +68,10 @@ impl fmt::Display for LogError {
                             `module=level`, for instance `info` or `warn,gaugeway=debug`";
         match self {
             Self::Filter { filter, source } => {
-                write!(
-                    f,
-                    "telemetry.log: {filter:?} is not a filter: {source}; {HINT}"
-                )
+                write!(f, "telemetry.log: {filter:?} is not a filter: {source}; {HINT}")
             }
             Self::NotALevel { filter, word } => {
-                write!(
-                    f,
-                    "telemetry.log: {word:?} in {filter:?} is not a level; {HINT}"
-                )
+                write!(f, "telemetry.log: {word:?} in {filter:?} is not a level; {HINT}")
             }
             Self::AlreadySet => write!(f, "the log of this process has been set up before"),
         }
@@ -144,10 +138,7 @@ fn queue(out: impl Write + Send + 'static, lines_max: usize) -> (NonBlocking, Lo
         .thread_name("log-writer")
         .finish(writer);
     let overflowed = queue.error_counter();
-    let logging = Logging {
-        dropped: DroppedLines { overflowed, failed },
-        _guard: guard,
-    };
+    let logging = Logging { dropped: DroppedLines { overflowed, failed }, _guard: guard };
     (queue, logging)
 }
 
@@ -156,16 +147,11 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
     for word in words.filter(|word| !word.contains(['=', '[', '{', ']', '}'])) {
         // An empty word would pass for `error`.
         if word.is_empty() || LevelFilter::from_str(word).is_err() {
-            return Err(LogError::NotALevel {
-                filter: filter.to_owned(),
-                word: word.to_owned(),
-            });
+            return Err(LogError::NotALevel { filter: filter.to_owned(), word: word.to_owned() });
         }
     }
-    EnvFilter::try_new(filter).map_err(|source| LogError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })
+    EnvFilter::try_new(filter)
+        .map_err(|source| LogError::Filter { filter: filter.to_owned(), source })
 }
 
 /// Counts the lines that standard output refused (a closed pipe, a full disk), which the writer
@@ -224,14 +210,7 @@ mod tests {
         for good in ["info", "warn,gaugeway=debug", "OFF", "hyper=warn, info"] {
             assert!(check_filter(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "inof",
-            "info,",
-            "gaugeway=loud",
-            "info,gaugeway",
-            "a=b=c",
-        ] {
+        for bad in ["", "inof", "info,", "gaugeway=loud", "info,gaugeway", "a=b=c"] {
             let error = check_filter(bad).expect_err(bad).to_string();
             assert!(error.starts_with("telemetry.log: "), "{error}");
             assert!(error.contains("warn,gaugeway=debug"), "{error}");

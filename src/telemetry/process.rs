@@ -19,9 +19,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new() -> Self {
-        Self {
-            start_time_seconds: start_time_seconds(),
-        }
+        Self { start_time_seconds: start_time_seconds() }
     }
 }
 
@@ -106,9 +104,7 @@ mod tests {
         assert!(stat_field(STAT_THREADS).unwrap() >= 1);
         let (virtual_pages, resident_pages) = memory_pages().unwrap();
         assert!(virtual_pages >= resident_pages && resident_pages > 100);
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let age = now.as_secs_f64() - start_time_seconds().unwrap();
         assert!((-2.0..3600.0).contains(&age), "{age} s old");
     }
@@ -116,9 +112,7 @@ mod tests {
     #[test]
     fn an_opened_file_is_counted() {
         let before = open_fds().unwrap();
-        let files: Vec<_> = (0..50)
-            .map(|_| fs::File::open("/dev/null").unwrap())
-            .collect();
+        let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null").unwrap()).collect();
         let after = open_fds().unwrap();
         // Tests run side by side and open files too.
         assert!(after >= before + 25, "{before} to {after}");

@@ -44,24 +44,14 @@ struct Lists {
 
 impl Blocks {
     pub(crate) fn new(endpoints: Vec<String>) -> Self {
-        let lists = Lists {
-            live: Vec::new(),
-            retired: Block::new(endpoints.len()),
-        };
-        Self {
-            endpoints: endpoints.into(),
-            lists: Mutex::new(lists),
-        }
+        let lists = Lists { live: Vec::new(), retired: Block::new(endpoints.len()) };
+        Self { endpoints: endpoints.into(), lists: Mutex::new(lists) }
     }
 
     pub(crate) fn recorder(self: &Arc<Self>) -> Recorder {
         let block = Arc::new(Block::new(self.endpoints.len()));
         self.lock().live.push(Arc::clone(&block));
-        Recorder {
-            block,
-            blocks: Arc::clone(self),
-            one_writer: PhantomData,
-        }
+        Recorder { block, blocks: Arc::clone(self), one_writer: PhantomData }
     }
 
     /// Everything counted so far. The lock keeps a recorder that is dropped meanwhile from being
@@ -95,10 +85,7 @@ impl Drop for Recorder {
 impl Recorder {
     /// The value of the label `endpoint`.
     pub(crate) fn endpoint_name(&self, endpoint: EndpointIndex) -> &str {
-        self.blocks
-            .endpoints
-            .get(usize::from(endpoint.0))
-            .map_or(UNKNOWN_ENDPOINT, String::as_str)
+        self.blocks.endpoints.get(usize::from(endpoint.0)).map_or(UNKNOWN_ENDPOINT, String::as_str)
     }
 
     /// The hot one: `times` messages or control frames of the same size. Four adds, and a fifth and
@@ -112,11 +99,7 @@ impl Recorder {
         bytes: MessageBytes,
         times: u64,
     ) {
-        let MessageBytes {
-            payload,
-            wire,
-            compressed,
-        } = bytes;
+        let MessageBytes { payload, wire, compressed } = bytes;
         let towards = direction as usize;
         self.endpoint(endpoint).messages[towards][opcode as usize].add(times);
         self.block.wire_bytes[towards].add(wire.wrapping_mul(times));
@@ -159,9 +142,7 @@ impl Recorder {
 
     pub(crate) fn handshake(&self, endpoint: EndpointIndex, outcome: Outcome, duration: Duration) {
         self.endpoint(endpoint).handshakes[outcome as usize].add(1);
-        self.block
-            .handshake_duration
-            .observe(duration.as_secs_f64());
+        self.block.handshake_duration.observe(duration.as_secs_f64());
     }
 
     pub(crate) fn ping_sent(&self) {

@@ -92,10 +92,7 @@ mod tests {
     fn harmless_lines_pass_unchanged() {
         check("plain\n", "plain\n");
         check("no line feed", "no line feed");
-        check(
-            "Grüße, £5, “quotes”, 日本 🎉\n",
-            "Grüße, £5, “quotes”, 日本 🎉\n",
-        );
+        check("Grüße, £5, “quotes”, 日本 🎉\n", "Grüße, £5, “quotes”, 日本 🎉\n");
         check("", "");
     }
 

@@ -75,10 +75,7 @@ impl Scrape {
 
     fn push(&mut self, family: &Family, metric: Metric) {
         // Values of a family mostly follow each other, hence from the end.
-        let known = self
-            .families
-            .iter()
-            .rposition(|known| known.name() == family.name);
+        let known = self.families.iter().rposition(|known| known.name() == family.name);
         let index = known.unwrap_or_else(|| {
             let mut new = MetricFamily::default();
             new.set_name(family.name.to_owned());
@@ -130,10 +127,7 @@ impl<S: ScrapeSource> SourceCollector<S> {
                 )
             })
             .collect::<prometheus::Result<_>>()?;
-        Ok(Self {
-            descriptions,
-            source,
-        })
+        Ok(Self { descriptions, source })
     }
 }
 

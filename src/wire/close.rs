@@ -31,9 +31,7 @@ pub fn parse_close(payload: &[u8]) -> Result<Option<(u16, &str)>, Violation> {
     }
     match simdutf8::compat::from_utf8(reason) {
         Ok(reason) => Ok(Some((code, reason))),
-        Err(error) => Err(Violation::InvalidUtf8 {
-            at: error.valid_up_to() as u64,
-        }),
+        Err(error) => Err(Violation::InvalidUtf8 { at: error.valid_up_to() as u64 }),
     }
 }
 
@@ -55,10 +53,7 @@ mod tests {
         check(b"", Ok(None));
         check(b"\x03", Err(ProtocolError::CloseBodyOfOneByte.into()));
         check(b"\x03\xe8", Ok(Some((1000, ""))));
-        check(
-            "\u{3}\u{f}".as_bytes(),
-            Err(ProtocolError::CloseCode(0x30f).into()),
-        );
+        check("\u{3}\u{f}".as_bytes(), Err(ProtocolError::CloseCode(0x30f).into()));
         check(b"\x03\xe7", Err(ProtocolError::CloseCode(999).into()));
         check(b"\x0f\xa1bye \xe2\x82\xac", Ok(Some((4001, "bye €"))));
         check(b"\x03\xe8ok\xe2\x82", Err(Violation::InvalidUtf8 { at: 2 }));
@@ -66,13 +61,8 @@ mod tests {
 
     #[test]
     fn codes() {
-        let valid: Vec<u16> = (0..=u16::MAX)
-            .filter(|&code| valid_close_code(code))
-            .collect();
-        let expected: Vec<u16> = (1000..=1003)
-            .chain(1007..=1014)
-            .chain(3000..=4999)
-            .collect();
+        let valid: Vec<u16> = (0..=u16::MAX).filter(|&code| valid_close_code(code)).collect();
+        let expected: Vec<u16> = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect();
         assert_eq!(valid, expected);
     }
 

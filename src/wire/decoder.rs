@@ -56,11 +56,7 @@ enum Place<'b> {
 impl Decoder {
     /// A decoder at the beginning of a connection, right behind the handshake.
     pub fn new(options: DecoderOptions) -> Self {
-        let DecoderOptions {
-            role,
-            max_message_bytes,
-            deflate,
-        } = options;
+        let DecoderOptions { role, max_message_bytes, deflate } = options;
         Self {
             max_message_bytes,
             partial: None,
@@ -154,10 +150,7 @@ impl Decoder {
         if (input.remaining() as u64) < header.wire_bytes() {
             input.take(usize::from(header.size));
             let partial = self.partial.get_or_insert_default();
-            partial.frame = Some(Frame {
-                header,
-                received: 0,
-            });
+            partial.frame = Some(Frame { header, received: 0 });
             return Ok(None);
         }
         let frame = input.take(header.wire_bytes() as usize);
@@ -260,8 +253,6 @@ impl Decoder {
 fn check_utf8(payload: &[u8]) -> Result<(), Violation> {
     match simdutf8::compat::from_utf8(payload) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Violation::InvalidUtf8 {
-            at: error.valid_up_to() as u64,
-        }),
+        Err(error) => Err(Violation::InvalidUtf8 { at: error.valid_up_to() as u64 }),
     }
 }

@@ -39,10 +39,7 @@ impl Deflater {
 
     /// One that refers back to earlier messages of *its* connection (context takeover).
     pub fn with_takeover(level: u8, window_bits: u8) -> Self {
-        Self {
-            keeps_context: true,
-            ..Self::new(level, window_bits)
-        }
+        Self { keeps_context: true, ..Self::new(level, window_bits) }
     }
 
     /// The next message refers to nothing before it. To be called once the peer was sent something

@@ -41,17 +41,8 @@ pub fn encode(
         Role::Server => None,
         Role::Client => Some(mask.unwrap_or_default()),
     };
-    let wire_bytes = append(
-        out,
-        opcode,
-        compressed.unwrap_or(payload),
-        compressed.is_some(),
-        key,
-    );
-    Encoded {
-        wire_bytes,
-        compressed_bytes: compressed.map(|compressed| compressed.len() as u64),
-    }
+    let wire_bytes = append(out, opcode, compressed.unwrap_or(payload), compressed.is_some(), key);
+    Encoded { wire_bytes, compressed_bytes: compressed.map(|compressed| compressed.len() as u64) }
 }
 
 /// Appends a frame with its payload as it is; the bytes it took.
@@ -73,9 +64,7 @@ pub(super) fn append(
     let start = out.len();
     let length = payload.len() as u64;
     out.reserve(header.len(length) + payload.len());
-    header
-        .format(length, out)
-        .expect("writing to a Vec does not fail");
+    header.format(length, out).expect("writing to a Vec does not fail");
     let body = out.len();
     out.extend_from_slice(payload);
     if let Some(key) = key {

@@ -108,10 +108,7 @@ mod tests {
         check("a , b", &[Some("a []"), Some("b []")]);
         check("a ; b = 1", &[Some(r#"a [("b", Some("1"))]"#)]);
         check(r#"a;b="1,\2;",c"#, &[None, Some("c []")]);
-        check(
-            r#"a;b="1\2",c"#,
-            &[Some(r#"a [("b", Some("12"))]"#), Some("c []")],
-        );
+        check(r#"a;b="1\2",c"#, &[Some(r#"a [("b", Some("12"))]"#), Some("c []")]);
         check(r#"a;b="1\",c"#, &[None]);
         check(r#"a;b="1"2,c"#, &[None, Some("c []")]);
         check(r#"a;b="",c"#, &[None, Some("c []")]);

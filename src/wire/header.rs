@@ -47,12 +47,7 @@ impl Header {
             let (key, rest) = rest.split_first_chunk()?;
             (Some(*key), rest)
         };
-        Some(Self {
-            first,
-            size: (bytes.len() - rest.len()) as u8,
-            key,
-            length,
-        })
+        Some(Self { first, size: (bytes.len() - rest.len()) as u8, key, length })
     }
 
     /// Whether this is the last frame of its message.
@@ -185,11 +180,7 @@ impl Rules {
         };
         let size = length.saturating_add(before);
         let max = self.max_message_bytes;
-        let limit = if compressed {
-            compressed_bytes_max(max)
-        } else {
-            max
-        };
+        let limit = if compressed { compressed_bytes_max(max) } else { max };
         if size > limit as u64 {
             return Err(Violation::MessageTooBig { size, max });
         }
@@ -265,11 +256,7 @@ mod tests {
             for mask in [None, Some(key)] {
                 for length in [0, 1, 125, 126, 65_535, 65_536, u64::from(u32::MAX) + 1] {
                     let mut bytes = Vec::new();
-                    let formatted = FrameHeader {
-                        is_final: true,
-                        mask,
-                        ..FrameHeader::default()
-                    };
+                    let formatted = FrameHeader { is_final: true, mask, ..FrameHeader::default() };
                     formatted.format(length, &mut bytes).unwrap();
                     bytes[0] = first;
                     for cut in 0..bytes.len() {

@@ -190,8 +190,5 @@ fn zlib_reason(message: Option<&str>) -> &'static str {
         "invalid distance code too far back",
     ];
     let message = message.unwrap_or_default().trim_end_matches('\0');
-    REASONS
-        .into_iter()
-        .find(|reason| *reason == message)
-        .unwrap_or("invalid data")
+    REASONS.into_iter().find(|reason| *reason == message).unwrap_or("invalid data")
 }

@@ -65,13 +65,8 @@ pub enum Opcode {
 
 impl Opcode {
     /// Every opcode, in the order of declaration (= their discriminants).
-    pub const ALL: &'static [Self] = &[
-        Self::Text,
-        Self::Binary,
-        Self::Close,
-        Self::Ping,
-        Self::Pong,
-    ];
+    pub const ALL: &'static [Self] =
+        &[Self::Text, Self::Binary, Self::Close, Self::Ping, Self::Pong];
 
     /// The value of the label `opcode`.
     pub const fn as_str(self) -> &'static str {

@@ -85,18 +85,10 @@ impl fmt::Display for Deflate {
             write!(f, "; {CLIENT_NO_CONTEXT_TAKEOVER}")?;
         }
         if self.server_window_named || self.server_max_window_bits < WINDOW_BITS_MAX {
-            write!(
-                f,
-                "; {SERVER_MAX_WINDOW_BITS}={}",
-                self.server_max_window_bits
-            )?;
+            write!(f, "; {SERVER_MAX_WINDOW_BITS}={}", self.server_max_window_bits)?;
         }
         if self.client_max_window_bits < WINDOW_BITS_MAX {
-            write!(
-                f,
-                "; {CLIENT_MAX_WINDOW_BITS}={}",
-                self.client_max_window_bits
-            )?;
+            write!(f, "; {CLIENT_MAX_WINDOW_BITS}={}", self.client_max_window_bits)?;
         }
         Ok(())
     }

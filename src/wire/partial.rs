@@ -27,10 +27,7 @@ impl Partial {
 
     /// Bytes held by this.
     pub(super) fn bytes(&self) -> usize {
-        let message = self
-            .message
-            .as_ref()
-            .map_or(0, |message| message.payload.capacity());
+        let message = self.message.as_ref().map_or(0, |message| message.payload.capacity());
         size_of::<Self>() + self.control.capacity() + message
     }
 }
@@ -95,13 +92,7 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn new(opcode: Opcode, compressed: bool) -> Self {
-        Self {
-            opcode,
-            compressed,
-            payload: Vec::new(),
-            valid_utf8: 0,
-            wire_bytes: 0,
-        }
+        Self { opcode, compressed, payload: Vec::new(), valid_utf8: 0, wire_bytes: 0 }
     }
 
     /// Adds what has come of the payload, unmasked; `missing` is what this frame still owes.
@@ -134,9 +125,7 @@ impl Message {
     }
 
     fn invalid_utf8(&self) -> Violation {
-        Violation::InvalidUtf8 {
-            at: self.valid_utf8 as u64,
-        }
+        Violation::InvalidUtf8 { at: self.valid_utf8 as u64 }
     }
 }
 

@@ -26,12 +26,7 @@ struct Deflated {
 impl SharedFrame {
     /// A publication to be. Text must be UTF-8; this is not checked again.
     pub fn new(opcode: Opcode, payload: Bytes) -> Self {
-        Self {
-            opcode,
-            payload,
-            plain: OnceLock::new(),
-            deflated: OnceLock::new(),
-        }
+        Self { opcode, payload, plain: OnceLock::new(), deflated: OnceLock::new() }
     }
 
     /// What the message is.
@@ -76,10 +71,7 @@ impl SharedFrame {
             encoder::append(&mut frame, self.opcode, compressed, true, None);
             let payload_bytes = compressed.len() as u64;
             deflater.forget();
-            Some(Deflated {
-                frame: frame.into(),
-                payload_bytes,
-            })
+            Some(Deflated { frame: frame.into(), payload_bytes })
         });
         variant.as_ref().map(|variant| &variant.frame)
     }

@@ -85,10 +85,7 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MessageTooBig { size, max } => {
-                write!(
-                    f,
-                    "message of {size} bytes exceeds the limit of {max} bytes"
-                )
+                write!(f, "message of {size} bytes exceeds the limit of {max} bytes")
             }
             Self::InflatedTooBig { max } => {
                 write!(f, "message inflates to more than the limit of {max} bytes")
@@ -132,10 +129,7 @@ mod tests {
     #[test]
     fn reasons_fit_a_close_frame() {
         let longest = [
-            Violation::MessageTooBig {
-                size: u64::MAX,
-                max: usize::MAX,
-            },
+            Violation::MessageTooBig { size: u64::MAX, max: usize::MAX },
             Violation::InflatedTooBig { max: usize::MAX },
             Violation::InvalidUtf8 { at: u64::MAX },
             Violation::Inflate("too many length or distance symbols"),

@@ -11,12 +11,16 @@ fn check(settings: Settings, act: impl FnOnce(&Gateway, Raw), [initiator, cause,
     let gateway = settings.start();
     let client = Opening::new(PATH).open(gateway.public);
     act(&gateway, client);
-    let labels =
-        [("endpoint", PATH), ("initiator", initiator), ("cause", cause), ("code", code)];
+    let labels = [("endpoint", PATH), ("initiator", initiator), ("cause", cause), ("code", code)];
     let line = gateway.closed_line();
     assert_eq!((&line["cause"], &line["code"]), (&cause.into(), &code.into()), "{line}");
     let metrics = gateway.wait_for_metric("disconnects_total", &labels, 1.0);
-    assert_eq!(metrics.sum("disconnects_total", &[]), 1.0, "{:?}", metrics.nonzero("disconnects_total"));
+    assert_eq!(
+        metrics.sum("disconnects_total", &[]),
+        1.0,
+        "{:?}",
+        metrics.nonzero("disconnects_total")
+    );
     metrics.check_sums();
 }
 

@@ -7,32 +7,19 @@ use super::{load_text, refused, sources};
 fn the_heartbeat_chain() {
     refused(
         "[heartbeat]\nping_interval = \"60s\"",
-        &[(
-            "f.toml:2: heartbeat.pong_wait: 60s is not longer than",
-            "\"2m\"",
-        )],
+        &[("f.toml:2: heartbeat.pong_wait: 60s is not longer than", "\"2m\"")],
     );
     refused(
         "[heartbeat]\npong_wait = \"5s\"\n\nping_interval = \"10s\"",
-        &[(
-            "f.toml:2: heartbeat.pong_wait: 5s",
-            "write at least twice the interval: \"20s\"",
-        )],
+        &[("f.toml:2: heartbeat.pong_wait: 5s", "write at least twice the interval: \"20s\"")],
     );
     // A value that could not be read is not compared.
     refused(
         "[heartbeat]\nping_interval = \"5\"\npong_wait = \"10s\"",
-        &[(
-            "f.toml:2: heartbeat.ping_interval: \"5\" has no unit",
-            "\"5s\"",
-        )],
+        &[("f.toml:2: heartbeat.ping_interval: \"5\" has no unit", "\"5s\"")],
     );
     let slow = load_text("[heartbeat]\nping_interval = \"60s\"\npong_wait = \"2m\"").unwrap();
-    assert!(
-        slow.warnings[0].contains("proxy_read_timeout"),
-        "{:?}",
-        slow.warnings
-    );
+    assert!(slow.warnings[0].contains("proxy_read_timeout"), "{:?}", slow.warnings);
 }
 
 #[test]
@@ -40,14 +27,8 @@ fn beyond_loopback_only_when_asked_for_by_name() {
     refused(
         "[server]\nlisten = \"0.0.0.0:80\"\nadmin_listen = \"[::]:81\"",
         &[
-            (
-                "f.toml:2: server.listen: 0.0.0.0:80 is beyond loopback",
-                "allow_insecure = true",
-            ),
-            (
-                "f.toml:3: server.admin_listen: [::]:81 is beyond loopback",
-                "allow_insecure = true",
-            ),
+            ("f.toml:2: server.listen: 0.0.0.0:80 is beyond loopback", "allow_insecure = true"),
+            ("f.toml:3: server.admin_listen: [::]:81 is beyond loopback", "allow_insecure = true"),
         ],
     );
     load_text(
@@ -58,16 +39,9 @@ fn beyond_loopback_only_when_asked_for_by_name() {
         load_text(&format!("[server]\nlisten = \"{loopback}\"")).unwrap();
     }
     let by_flag = sources(&[], &["server.listen=10.0.0.1:80"]);
-    assert!(
-        load(&by_flag)
-            .unwrap_err()
-            .to_string()
-            .starts_with("--set server.listen: ")
-    );
-    let allowed = sources(
-        &[("GAUGEWAY_SERVER__ALLOW_INSECURE", "true")],
-        &["server.listen=10.0.0.1:80"],
-    );
+    assert!(load(&by_flag).unwrap_err().to_string().starts_with("--set server.listen: "));
+    let allowed =
+        sources(&[("GAUGEWAY_SERVER__ALLOW_INSECURE", "true")], &["server.listen=10.0.0.1:80"]);
     load(&allowed).unwrap();
 }
 
@@ -87,13 +61,7 @@ fn two_listeners_need_two_ports() {
             "[server]\nallow_insecure = true\nlisten = \"{listen}\"\nadmin_listen = \"{admin}\""
         );
         if clash {
-            refused(
-                &text,
-                &[(
-                    "f.toml:4: server.admin_listen: ",
-                    "clashes with server.listen",
-                )],
-            );
+            refused(&text, &[("f.toml:4: server.admin_listen: ", "clashes with server.listen")]);
         } else {
             load_text(&text).unwrap();
         }
@@ -104,17 +72,11 @@ fn two_listeners_need_two_ports() {
 fn endpoints() {
     refused(
         "[[endpoint]]\npath = \"/a\"\n[[endpoint]]\npath = \"/b\"\n[[endpoint]]\npath = \"/a\"",
-        &[(
-            "f.toml:6: endpoint.path: \"/a\" is taken at ",
-            "f.toml:2; write another path",
-        )],
+        &[("f.toml:6: endpoint.path: \"/a\" is taken at ", "f.toml:2; write another path")],
     );
     refused(
         "[[endpoint]]\npath = \"/a/\"\n[[endpoint]]\npath = \"/a\"",
-        &[(
-            "f.toml:2: endpoint.path: \"/a/\" ends with `/`",
-            "write \"/a\"",
-        )],
+        &[("f.toml:2: endpoint.path: \"/a/\" ends with `/`", "write \"/a\"")],
     );
     refused(
         "\n[[endpoint]]\ninbound = \"echo\"",
@@ -123,49 +85,22 @@ fn endpoints() {
     refused(
         "[[endpoint]]\npath = \"/a\"\ninbound = \"rest\"\nrequire_usr = true\nlisten = 1",
         &[
-            (
-                "f.toml:3: endpoint.inbound: \"rest\" is not known",
-                "\"echo\" or \"broadcast\"",
-            ),
-            (
-                "f.toml:4: endpoint.require_usr: is not a setting",
-                "did you mean require_user?",
-            ),
-            (
-                "f.toml:5: endpoint.listen: is not a setting",
-                "it belongs to [server]",
-            ),
+            ("f.toml:3: endpoint.inbound: \"rest\" is not known", "\"echo\" or \"broadcast\""),
+            ("f.toml:4: endpoint.require_usr: is not a setting", "did you mean require_user?"),
+            ("f.toml:5: endpoint.listen: is not a setting", "it belongs to [server]"),
         ],
     );
     refused(
         "[compression]\nenabled = false\n[[endpoint]]\npath = \"/a\"\nrequire_compression = true",
-        &[(
-            "f.toml:5: endpoint.require_compression: every client",
-            "compression.enabled",
-        )],
+        &[("f.toml:5: endpoint.require_compression: every client", "compression.enabled")],
     );
+    refused("endpoint = []", &[("f.toml:1: endpoint: is empty", "[[endpoint]]")]);
+    refused("endpoint = [1]", &[("f.toml:1: endpoint: is a whole number", "[[endpoint]]")]);
     refused(
-        "endpoint = []",
-        &[("f.toml:1: endpoint: is empty", "[[endpoint]]")],
-    );
-    refused(
-        "endpoint = [1]",
-        &[("f.toml:1: endpoint: is a whole number", "[[endpoint]]")],
-    );
-    refused(
-        &(0..101).fold(String::new(), |text, n| {
-            text + &format!("[[endpoint]]\npath = \"/{n}\"\n")
-        }),
+        &(0..101).fold(String::new(), |text, n| text + &format!("[[endpoint]]\npath = \"/{n}\"\n")),
         &[("f.toml:1: endpoint: occurs 101 times", "write at most 100")],
     );
-    assert_eq!(
-        load_text("endpoint = [{ path = \"/a\" }]")
-            .unwrap()
-            .config
-            .endpoints
-            .len(),
-        1
-    );
+    assert_eq!(load_text("endpoint = [{ path = \"/a\" }]").unwrap().config.endpoints.len(), 1);
 }
 
 #[test]
@@ -173,14 +108,8 @@ fn origins_in_lists() {
     refused(
         "[auth]\nallowed_origins = [\n\"https://a\",\n\"https://b/\",\n3,\n\"*\",\n]",
         &[
-            (
-                "f.toml:4: auth.allowed_origins: \"https://b/\" has a path",
-                "write \"https://b\"",
-            ),
-            (
-                "f.toml:5: auth.allowed_origins: is a whole number",
-                "string in quotes",
-            ),
+            ("f.toml:4: auth.allowed_origins: \"https://b/\" has a path", "write \"https://b\""),
+            ("f.toml:5: auth.allowed_origins: is a whole number", "string in quotes"),
         ],
     );
     refused(
@@ -188,10 +117,7 @@ fn origins_in_lists() {
          [[endpoint]]\npath = \"/a\"\nallowed_origins = [\"https://a\", \"*\"]",
         &[
             ("f.toml:2: auth.allowed_origins: has \"*\" beside", "alone"),
-            (
-                "f.toml:5: endpoint.allowed_origins: has \"*\" beside",
-                "alone",
-            ),
+            ("f.toml:5: endpoint.allowed_origins: has \"*\" beside", "alone"),
         ],
     );
 }
@@ -201,35 +127,22 @@ fn proxies() {
     refused(
         "[server]\ntrusted_proxies = [\"10.0.0.7/8\", \"10.0.0.0/33\", \"nginx\"]",
         &[
-            (
-                "f.toml:2: server.trusted_proxies: \"10.0.0.0/33\" is not a network",
-                "10.0.0.0/8",
-            ),
+            ("f.toml:2: server.trusted_proxies: \"10.0.0.0/33\" is not a network", "10.0.0.0/8"),
             (
                 "f.toml:2: server.trusted_proxies: \"10.0.0.7/8\" has bits",
                 "\"10.0.0.0/8\" or \"10.0.0.7\"",
             ),
-            (
-                "f.toml:2: server.trusted_proxies: \"nginx\" is not a network",
-                "write",
-            ),
+            ("f.toml:2: server.trusted_proxies: \"nginx\" is not a network", "write"),
         ],
     );
     let all = load_text("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]").unwrap();
-    assert!(
-        all.warnings[0].contains("any client can claim"),
-        "{:?}",
-        all.warnings
-    );
+    assert!(all.warnings[0].contains("any client can claim"), "{:?}", all.warnings);
 }
 
 #[test]
 fn warnings_do_not_refuse() {
     let files = |set: &[&str], open_files_max| {
-        let sources = Sources {
-            open_files_max,
-            ..sources(&[], set)
-        };
+        let sources = Sources { open_files_max, ..sources(&[], set) };
         load(&sources).unwrap().warnings
     };
     assert_eq!(files(&["server.max_connections=1000"], None), [""; 0]);
@@ -237,13 +150,7 @@ fn warnings_do_not_refuse() {
     assert_eq!(files(&[], Some(10)), [""; 0]);
     let few = files(&["server.max_connections=925"], Some(1_024));
     assert!(few[0].contains("at most 924 connections"), "{few:?}");
-    let pointless = files(
-        &[
-            "server.max_connections=5",
-            "server.max_connections_per_ip=6",
-        ],
-        None,
-    );
+    let pointless = files(&["server.max_connections=5", "server.max_connections_per_ip=6"], None);
     assert!(pointless[0].contains("has no effect"), "{pointless:?}");
     let large = files(&["limits.max_message_bytes=2000000"], None);
     assert_eq!(large.len(), 2, "the two broadcast endpoints: {large:?}");

@@ -15,11 +15,7 @@ fn nothing_at_all_is_the_default() {
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert!(loaded.config.server.listen.ip().is_loopback());
     for empty in ["", "\n", "# nothing\n", "\u{feff}", "[server]\n[limits]\n"] {
-        assert_eq!(
-            load_text(empty).unwrap().config,
-            Config::default(),
-            "{empty:?}"
-        );
+        assert_eq!(load_text(empty).unwrap().config, Config::default(), "{empty:?}");
     }
 }
 
@@ -55,10 +51,7 @@ fn every_setting_can_be_set() {
     assert_eq!(config.compression.level, 9);
     assert_eq!(config.telemetry.log_format, LogFormat::Pretty);
     assert_eq!(config.server.max_connections_per_ip, 16);
-    assert_eq!(
-        config.server.trusted_proxies[1].to_string(),
-        "192.168.1.7/32"
-    );
+    assert_eq!(config.server.trusted_proxies[1].to_string(), "192.168.1.7/32");
     assert_eq!(config.heartbeat.ping_interval, Duration::from_millis(100));
     assert_eq!(config.endpoints.len(), 2);
     assert_eq!(config.endpoints[0].inbound, Inbound::Echo);
@@ -73,19 +66,12 @@ fn every_setting_can_be_set() {
 #[test]
 fn what_is_printed_loads_back() {
     let printed = effective(&Config::default());
-    assert_eq!(
-        load_text(&printed).unwrap().config,
-        Config::default(),
-        "{printed}"
-    );
+    assert_eq!(load_text(&printed).unwrap().config, Config::default(), "{printed}");
     let log = "a\\b\"[é]=info,\u{9b}\u{202e}\u{7f}=off";
     let mut config = Config::default();
     log.clone_into(&mut config.telemetry.log);
     let printed = effective(&config);
-    assert!(
-        !printed.contains(['\u{9b}', '\u{202e}', '\u{7f}']),
-        "{printed:?}"
-    );
+    assert!(!printed.contains(['\u{9b}', '\u{202e}', '\u{7f}']), "{printed:?}");
     let root: toml::Table = printed.parse().unwrap();
     assert_eq!(root["telemetry"]["log"].as_str(), Some(log));
 }
@@ -121,11 +107,8 @@ fn the_shipped_example_is_generated_and_true() {
 fn flags_override_the_environment_and_that_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f.toml");
-    std::fs::write(
-        &file,
-        "[compression]\nlevel = 2\nmin_bytes = 2\n[limits]\nwrite_wait = \"2s\"",
-    )
-    .unwrap();
+    std::fs::write(&file, "[compression]\nlevel = 2\nmin_bytes = 2\n[limits]\nwrite_wait = \"2s\"")
+        .unwrap();
     let mut sources = sources(
         &[
             ("GAUGEWAY_COMPRESSION__LEVEL", "3"),
@@ -142,11 +125,7 @@ fn flags_override_the_environment_and_that_the_file() {
             ("GAUGEWAY_PORT_8080_TCP_ADDR", "10.0.0.1"),
             ("PATH", "/bin"),
         ],
-        &[
-            "compression.level=4",
-            "server.max_connections=7",
-            "server.max_connections = 8",
-        ],
+        &["compression.level=4", "server.max_connections=7", "server.max_connections = 8"],
     );
     sources.file = Some(file.clone());
     sources.flags.listen = Some("127.0.0.1:0".into());
@@ -190,15 +169,11 @@ fn mistakes_of_all_sources_come_together_each_with_its_place() {
             "x=\u{1b}",
         ],
     );
-    sources.environment.push((
-        OsString::from("GAUGEWAY_TELEMETRY__LOG"),
-        OsString::from_vec(vec![0xff]),
-    ));
+    sources
+        .environment
+        .push((OsString::from("GAUGEWAY_TELEMETRY__LOG"), OsString::from_vec(vec![0xff])));
     sources.file = Some(file);
-    sources.flags = Flags {
-        listen: Some(":8080".into()),
-        ..sources.flags
-    };
+    sources.flags = Flags { listen: Some(":8080".into()), ..sources.flags };
     let found = shown(&load(&sources).unwrap_err());
     let expected = [
         "f.toml:3: compression.level: 12 is out of range; write 1 to 9",

@@ -18,10 +18,7 @@ fn load_bytes(bytes: &[u8]) -> Result<Loaded, Mistakes> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f.toml");
     std::fs::write(&path, bytes).unwrap();
-    load(&Sources {
-        file: Some(path),
-        ..Sources::default()
-    })
+    load(&Sources { file: Some(path), ..Sources::default() })
 }
 
 /// Every mistake of this text as it is shown, the folder removed: `f.toml:1: …`.
@@ -49,10 +46,7 @@ fn refused(text: &str, expected: &[(&str, &str)]) {
             .iter()
             .zip(expected)
             .all(|(line, (start, part))| line.starts_with(start) && line.contains(part));
-    assert!(
-        matches,
-        "{text}\nfound: {found:#?}\nexpected: {expected:#?}"
-    );
+    assert!(matches, "{text}\nfound: {found:#?}\nexpected: {expected:#?}");
 }
 
 /// Sources without a file.
@@ -62,10 +56,7 @@ fn sources(environment: &[(&str, &str)], set: &[&str]) -> Sources {
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect(),
-        flags: Flags {
-            set: set.iter().map(|&s| s.to_owned()).collect(),
-            ..Flags::default()
-        },
+        flags: Flags { set: set.iter().map(|&s| s.to_owned()).collect(), ..Flags::default() },
         ..Sources::default()
     }
 }

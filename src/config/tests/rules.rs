@@ -8,10 +8,7 @@ fn check(rule: Rule, text: &str, expected: &str) {
         Ok(()) => assert_eq!(expected, "", "{text:?} was accepted"),
         Err(problem) => {
             let message = format!("{}; {}", problem.what, problem.advice);
-            assert!(
-                !expected.is_empty() && message.contains(expected),
-                "{text:?}: {message}"
-            );
+            assert!(!expected.is_empty() && message.contains(expected), "{text:?}: {message}");
         }
     }
 }

@@ -39,10 +39,7 @@ fn an_end_is_one_json_line_with_flat_fields() {
     let error = io::Error::from_raw_os_error(104);
     let line = logged(LogFormat::Json, |_, recorder| {
         ConnectionClosed {
-            socket_error: Some(SocketError {
-                operation: "read",
-                error: &error,
-            }),
+            socket_error: Some(SocketError { operation: "read", error: &error }),
             tcp: Some(TcpFacts {
                 rtt: Duration::from_micros(50),
                 unacknowledged: 1,
@@ -100,12 +97,7 @@ fn what_a_client_chose_cannot_forge_a_line_or_reach_the_terminal() {
         assert!(line.len() < 8 * 1024, "{} bytes", line.len());
         if format == LogFormat::Json {
             let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
-            assert!(
-                fields["user"]
-                    .as_str()
-                    .unwrap()
-                    .starts_with("a\nb\r\x1b[2J")
-            );
+            assert!(fields["user"].as_str().unwrap().starts_with("a\nb\r\x1b[2J"));
         }
     }
 }
@@ -115,11 +107,7 @@ fn every_other_event_logs_what_it_says() {
     let lines = logged(LogFormat::Json, |telemetry, recorder| {
         opened().emit(recorder);
         refused(Outcome::OriginRefused).emit(recorder);
-        TickLagged {
-            shard: 1,
-            lag: SECOND,
-        }
-        .emit(recorder);
+        TickLagged { shard: 1, lag: SECOND }.emit(recorder);
         GatewayStarted {
             public: ([127, 0, 0, 1], 8080).into(),
             admin: ([127, 0, 0, 1], 8081).into(),
@@ -130,21 +118,9 @@ fn every_other_event_logs_what_it_says() {
             max_connections: 900,
         }
         .emit();
-        ConfigWarned {
-            field: "heartbeat.pong_wait",
-            why: "short",
-        }
-        .emit();
-        GatewayStopping {
-            why: "SIGTERM",
-            connections: 3,
-        }
-        .emit();
-        GatewayStopped {
-            duration: SECOND,
-            connections_left: 0,
-        }
-        .emit();
+        ConfigWarned { field: "heartbeat.pong_wait", why: "short" }.emit();
+        GatewayStopping { why: "SIGTERM", connections: 3 }.emit();
+        GatewayStopped { duration: SECOND, connections_left: 0 }.emit();
         let (task, message) = (TaskKind::Connection, "index out of bounds");
         TaskPanicked { task, message }.emit(telemetry);
         PingSent.emit(recorder);
@@ -164,8 +140,5 @@ fn every_other_event_logs_what_it_says() {
         "panicked",
     ];
     assert_eq!(messages, expected);
-    assert!(
-        lines.contains(r#""public":"127.0.0.1:8080","admin":"127.0.0.1:8081""#),
-        "{lines}"
-    );
+    assert!(lines.contains(r#""public":"127.0.0.1:8080","admin":"127.0.0.1:8081""#), "{lines}");
 }

@@ -26,11 +26,7 @@ fn connection() -> ConnectionFacts<'static> {
         remote_port: Some(4711),
         user: Some("ann"),
         request_id: Some("r-1"),
-        nginx: Some(NginxHop {
-            host: "edge-1",
-            pid: 42,
-            connection: 9,
-        }),
+        nginx: Some(NginxHop { host: "edge-1", pid: 42, connection: 9 }),
     }
 }
 
@@ -73,29 +69,13 @@ fn refused(outcome: Outcome) -> HandshakeRefused<'static> {
 }
 
 fn received(opcode: Opcode, compressed_bytes: Option<u64>) -> MessageReceived {
-    MessageReceived {
-        endpoint: WS,
-        opcode,
-        payload_bytes: 10,
-        wire_bytes: 16,
-        compressed_bytes,
-    }
+    MessageReceived { endpoint: WS, opcode, payload_bytes: 10, wire_bytes: 16, compressed_bytes }
 }
 
 fn sent(opcode: Opcode, compressed_bytes: Option<u64>) -> MessageSent {
-    MessageSent {
-        endpoint: WS,
-        opcode,
-        payload_bytes: 10,
-        wire_bytes: 12,
-        compressed_bytes,
-    }
+    MessageSent { endpoint: WS, opcode, payload_bytes: 10, wire_bytes: 12, compressed_bytes }
 }
 
 fn pong(kind: PongKind, rtt: Option<Duration>) -> PongReceived {
-    PongReceived {
-        endpoint: WS,
-        kind,
-        rtt,
-    }
+    PongReceived { endpoint: WS, kind, rtt }
 }

@@ -23,17 +23,10 @@ const COUNTING: &[(&str, &[Emit])] = &[
     (
         "HandshakeAccepted",
         &[|_, r| {
-            HandshakeAccepted {
-                endpoint: WS,
-                duration: SECOND,
-            }
-            .emit(r);
+            HandshakeAccepted { endpoint: WS, duration: SECOND }.emit(r);
         }],
     ),
-    (
-        "HandshakeRefused",
-        &[|_, r| refused(Outcome::OriginRefused).emit(r)],
-    ),
+    ("HandshakeRefused", &[|_, r| refused(Outcome::OriginRefused).emit(r)]),
     (
         "MessageReceived",
         &[
@@ -43,10 +36,7 @@ const COUNTING: &[(&str, &[Emit])] = &[
     ),
     (
         "MessageSent",
-        &[
-            |_, r| sent(Opcode::Binary, Some(5)).emit(r),
-            |_, r| sent(Opcode::Close, None).emit(r),
-        ],
+        &[|_, r| sent(Opcode::Binary, Some(5)).emit(r), |_, r| sent(Opcode::Close, None).emit(r)],
     ),
     ("PingSent", &[|_, r| PingSent.emit(r)]),
     (
@@ -60,57 +50,34 @@ const COUNTING: &[(&str, &[Emit])] = &[
     (
         "TickLagged",
         &[|_, r| {
-            TickLagged {
-                shard: 0,
-                lag: Duration::ZERO,
-            }
-            .emit(r);
+            TickLagged { shard: 0, lag: Duration::ZERO }.emit(r);
         }],
     ),
     (
         "AcceptFailed",
         &[|_, r| {
             let error = &io::Error::other("made up");
-            AcceptFailed {
-                error,
-                pause: SECOND,
-            }
-            .emit(r);
+            AcceptFailed { error, pause: SECOND }.emit(r);
         }],
     ),
     (
         "HttpConnectionFailed",
         &[|_, r| {
             let (reason, why) = (HttpFailure::Io, "reset");
-            HttpConnectionFailed {
-                reason,
-                why,
-                peer: REMOTE,
-            }
-            .emit(r);
+            HttpConnectionFailed { reason, why, peer: REMOTE }.emit(r);
         }],
     ),
     (
         "AdminRequestServed",
         &[|t, _| {
             let (route, method) = (Route::Metrics, Method::Get);
-            AdminRequestServed {
-                route,
-                method,
-                status: 200,
-                duration: SECOND,
-            }
-            .emit(t);
+            AdminRequestServed { route, method, status: 200, duration: SECOND }.emit(t);
         }],
     ),
     (
         "TaskPanicked",
         &[|t, _| {
-            TaskPanicked {
-                task: TaskKind::Shard,
-                message: "boom",
-            }
-            .emit(t);
+            TaskPanicked { task: TaskKind::Shard, message: "boom" }.emit(t);
         }],
     ),
 ];
@@ -120,15 +87,8 @@ const COUNTING: &[(&str, &[Emit])] = &[
 fn share(series: &str) -> String {
     let family = series.split('{').next().unwrap_or_default();
     let suffixes = ["_bucket", "_sum", "_count"];
-    let family = suffixes
-        .iter()
-        .find_map(|suffix| family.strip_suffix(suffix))
-        .unwrap_or(family);
-    let parts = [
-        "direction=\"in\"",
-        "direction=\"out\"",
-        "outcome=\"accepted\"",
-    ];
+    let family = suffixes.iter().find_map(|suffix| family.strip_suffix(suffix)).unwrap_or(family);
+    let parts = ["direction=\"in\"", "direction=\"out\"", "outcome=\"accepted\""];
     let part = parts.iter().find(|part| series.contains(*part));
     format!("{family} {}", part.unwrap_or(&""))
 }
@@ -156,11 +116,7 @@ fn each_metric_is_counted_by_one_event() {
         assert!(owners.len() == 1 || share == SHARED, "{share}: {owners:?}");
     }
     // And none has no owner.
-    let constants = [
-        "process_",
-        "gaugeway_build_info",
-        "gaugeway_timeout_seconds",
-    ];
+    let constants = ["process_", "gaugeway_build_info", "gaugeway_timeout_seconds"];
     for key in series(&telemetry()).into_keys() {
         let owned = owners.contains_key(&share(&key));
         assert!(
@@ -178,10 +134,7 @@ fn only_a_matched_pong_gives_an_rtt() {
     pong(PongKind::Unsolicited, None).emit(&recorder);
     pong(PongKind::Matched, Some(SECOND)).emit(&recorder);
     let all = series(&telemetry);
-    assert_eq!(
-        all.get(r#"gaugeway_ping_rtt_seconds_count{endpoint="/ws"}"#),
-        Some(&(1.0))
-    );
+    assert_eq!(all.get(r#"gaugeway_ping_rtt_seconds_count{endpoint="/ws"}"#), Some(&(1.0)));
 }
 
 #[test]
@@ -192,12 +145,6 @@ fn a_fan_out_counts_as_many_messages() {
     let all = series(&telemetry);
     let key = r#"gaugeway_messages_total{endpoint="/ws",direction="out",opcode="text"}"#;
     assert_eq!(all.get(key), Some(&(256.0)));
-    assert_eq!(
-        all.get(r#"gaugeway_wire_bytes_total{direction="out"}"#),
-        Some(&(256.0 * 12.0))
-    );
-    assert_eq!(
-        all.get(r#"gaugeway_compression_ratio_sum{direction="out"}"#),
-        Some(&(512.0))
-    );
+    assert_eq!(all.get(r#"gaugeway_wire_bytes_total{direction="out"}"#), Some(&(256.0 * 12.0)));
+    assert_eq!(all.get(r#"gaugeway_compression_ratio_sum{direction="out"}"#), Some(&(512.0)));
 }

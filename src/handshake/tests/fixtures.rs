@@ -19,20 +19,14 @@ pub const BROWSER: &[(&str, &str)] = &[
     ("Upgrade", "websocket"),
     ("Pragma", "no-cache"),
     ("Cache-Control", "no-cache"),
-    (
-        "User-Agent",
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0",
-    ),
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0"),
     ("Origin", "https://app.example"),
     ("Sec-WebSocket-Version", "13"),
     ("Accept-Encoding", "gzip, deflate, br, zstd"),
     ("Accept-Language", "en-US,en;q=0.9"),
     ("Cookie", "session=0123456789abcdef0123456789abcdef"),
     ("Sec-WebSocket-Key", KEY),
-    (
-        "Sec-WebSocket-Extensions",
-        "permessage-deflate; client_max_window_bits",
-    ),
+    ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
     ("X-Real-IP", "203.0.113.9"),
     ("X-Forwarded-For", "203.0.113.9"),
     ("X-Forwarded-Proto", "https"),
@@ -65,10 +59,7 @@ pub fn config() -> Config {
             shards: 0,
             allow_insecure: false,
         },
-        heartbeat: Heartbeat {
-            ping_interval: second,
-            pong_wait: second,
-        },
+        heartbeat: Heartbeat { ping_interval: second, pong_wait: second },
         limits: Limits {
             write_wait: second,
             close_wait: second,
@@ -82,20 +73,11 @@ pub fn config() -> Config {
             min_bytes: 128,
             context_takeover: false,
         },
-        auth: Auth {
-            mode: AuthMode::None,
-            allowed_origins: Vec::new(),
-        },
-        telemetry: Telemetry {
-            log: "info".into(),
-            log_format: LogFormat::Json,
-        },
+        auth: Auth { mode: AuthMode::None, allowed_origins: Vec::new() },
+        telemetry: Telemetry { log: "info".into(), log_format: LogFormat::Json },
         endpoints: vec![
             endpoint("/ws"),
-            Endpoint {
-                require_user: true,
-                ..endpoint("/im")
-            },
+            Endpoint { require_user: true, ..endpoint("/im") },
             Endpoint {
                 require_compression: true,
                 max_message_bytes: Some(100),
@@ -103,10 +85,7 @@ pub fn config() -> Config {
                 context_takeover: Some(true),
                 ..endpoint("/strict")
             },
-            Endpoint {
-                allowed_origins: Some(vec!["*".into()]),
-                ..endpoint("/open")
-            },
+            Endpoint { allowed_origins: Some(vec!["*".into()]), ..endpoint("/open") },
         ],
     }
 }

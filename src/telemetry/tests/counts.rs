@@ -12,40 +12,18 @@ fn messages_add_up() {
     let recorder = telemetry.recorder();
     message(&recorder, 128, 136, None);
     message(&recorder, 1000, 258, Some(250));
-    let bytes = MessageBytes {
-        payload: 16,
-        wire: 18,
-        compressed: None,
-    };
+    let bytes = MessageBytes { payload: 16, wire: 18, compressed: None };
     recorder.message(IM, Direction::Out, Opcode::Binary, bytes, 3);
     recorder.message(IM, Direction::Out, Opcode::Ping, bytes, 1);
 
     let all = series(&telemetry);
     let check = |key: &str, expected: f64| assert_eq!(all.get(key), Some(&expected), "{key}");
-    check(
-        r#"gaugeway_messages_total{endpoint="/ws",direction="in",opcode="text"}"#,
-        2.0,
-    );
-    check(
-        r#"gaugeway_messages_total{endpoint="/im",direction="out",opcode="binary"}"#,
-        3.0,
-    );
-    check(
-        r#"gaugeway_messages_total{endpoint="/im",direction="out",opcode="ping"}"#,
-        1.0,
-    );
-    check(
-        r#"gaugeway_message_size_bytes_bucket{direction="in",le="64"}"#,
-        0.0,
-    );
-    check(
-        r#"gaugeway_message_size_bytes_bucket{direction="in",le="128"}"#,
-        1.0,
-    );
-    check(
-        r#"gaugeway_message_size_bytes_bucket{direction="in",le="1024"}"#,
-        2.0,
-    );
+    check(r#"gaugeway_messages_total{endpoint="/ws",direction="in",opcode="text"}"#, 2.0);
+    check(r#"gaugeway_messages_total{endpoint="/im",direction="out",opcode="binary"}"#, 3.0);
+    check(r#"gaugeway_messages_total{endpoint="/im",direction="out",opcode="ping"}"#, 1.0);
+    check(r#"gaugeway_message_size_bytes_bucket{direction="in",le="64"}"#, 0.0);
+    check(r#"gaugeway_message_size_bytes_bucket{direction="in",le="128"}"#, 1.0);
+    check(r#"gaugeway_message_size_bytes_bucket{direction="in",le="1024"}"#, 2.0);
     check(r#"gaugeway_message_size_bytes_sum{direction="in"}"#, 1128.0);
     check(r#"gaugeway_message_size_bytes_count{direction="in"}"#, 2.0);
     check(r#"gaugeway_message_size_bytes_count{direction="out"}"#, 3.0);
@@ -55,14 +33,8 @@ fn messages_add_up() {
     check(r#"gaugeway_wire_bytes_total{direction="out"}"#, 72.0);
     check(r#"gaugeway_messages_compressed_total{direction="in"}"#, 1.0);
     check(r#"gaugeway_compression_ratio_sum{direction="in"}"#, 4.0);
-    check(
-        r#"gaugeway_compression_ratio_bucket{direction="in",le="3"}"#,
-        0.0,
-    );
-    check(
-        r#"gaugeway_compression_ratio_bucket{direction="in",le="4"}"#,
-        1.0,
-    );
+    check(r#"gaugeway_compression_ratio_bucket{direction="in",le="3"}"#, 0.0);
+    check(r#"gaugeway_compression_ratio_bucket{direction="in",le="4"}"#, 1.0);
 }
 
 #[test]
@@ -72,11 +44,7 @@ fn two_telemetries_share_nothing() {
     message(&recorder, 10, 16, None);
     recorder.ping_sent();
     counting.control_plane().panicked(TaskKind::Shard);
-    check(
-        &counting,
-        r#"gaugeway_wire_bytes_total{direction="in"}"#,
-        16.0,
-    );
+    check(&counting, r#"gaugeway_wire_bytes_total{direction="in"}"#, 16.0);
     check(&counting, r#"gaugeway_panics_total{task="shard"}"#, 1.0);
     check(&quiet, r#"gaugeway_wire_bytes_total{direction="in"}"#, 0.0);
     check(&quiet, "gaugeway_pings_sent_total", 0.0);
@@ -97,17 +65,9 @@ fn what_a_dead_thread_counted_stays() {
         .unwrap();
     }
     check(&telemetry, "gaugeway_late_pongs_total", 3.0);
-    check(
-        &telemetry,
-        r#"gaugeway_pongs_received_total{kind="late"}"#,
-        3.0,
-    );
+    check(&telemetry, r#"gaugeway_pongs_received_total{kind="late"}"#, 3.0);
     check(&telemetry, "gaugeway_tick_lag_seconds_sum", 0.75);
-    check(
-        &telemetry,
-        r#"gaugeway_message_size_bytes_sum{direction="in"}"#,
-        3.0,
-    );
+    check(&telemetry, r#"gaugeway_message_size_bytes_sum{direction="in"}"#, 3.0);
 }
 
 #[test]
@@ -175,16 +135,8 @@ fn scrapes_beside_writers_never_run_backwards_and_end_exact() {
         r#"gaugeway_messages_total{endpoint="/ws",direction="in",opcode="text"}"#,
         messages,
     );
-    check(
-        &telemetry,
-        r#"gaugeway_wire_bytes_total{direction="in"}"#,
-        messages * 106.0,
-    );
-    check(
-        &telemetry,
-        r#"gaugeway_message_size_bytes_count{direction="in"}"#,
-        messages,
-    );
+    check(&telemetry, r#"gaugeway_wire_bytes_total{direction="in"}"#, messages * 106.0);
+    check(&telemetry, r#"gaugeway_message_size_bytes_count{direction="in"}"#, messages);
 }
 
 #[test]
@@ -199,9 +151,7 @@ fn upkeep_keeps_the_control_planes_counts() {
     let telemetry = telemetry();
     for _ in 0..1000 {
         let took = Duration::from_millis(2);
-        telemetry
-            .control_plane()
-            .http_request(Route::HealthLive, Method::Get, 200, took);
+        telemetry.control_plane().http_request(Route::HealthLive, Method::Get, 200, took);
         telemetry.run_upkeep();
     }
     let key = r#"gaugeway_http_request_duration_seconds_bucket{route="/health/live",le="0.0025"}"#;

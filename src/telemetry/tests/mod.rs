@@ -24,9 +24,7 @@ pub(crate) fn telemetry() -> Telemetry {
 /// Every series of a page with its value; the key is the line up to the value.
 pub(crate) fn series(telemetry: &Telemetry) -> BTreeMap<String, f64> {
     let (_, page) = telemetry.render();
-    let samples = page
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let samples = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut all = BTreeMap::new();
     for sample in samples {
         let (key, value) = sample.rsplit_once(' ').unwrap();
@@ -43,11 +41,7 @@ fn check(telemetry: &Telemetry, key: &str, expected: f64) {
 }
 
 fn message(recorder: &Recorder, payload: u64, wire: u64, compressed: Option<u64>) {
-    let bytes = MessageBytes {
-        payload,
-        wire,
-        compressed,
-    };
+    let bytes = MessageBytes { payload, wire, compressed };
     recorder.message(WS, Direction::In, Opcode::Text, bytes, 1);
 }
 
@@ -56,9 +50,7 @@ fn register_everything(telemetry: &Telemetry) -> logging::Logging {
     let shards = vec![ShardGauges::new(2), ShardGauges::new(2)];
     let gauges = AllShardGauges::new(endpoints, shards);
     telemetry.register(gauges).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let runtimes = Runtimes::new().with(RuntimeKind::Control, runtime.metrics());
     telemetry.register(runtimes).unwrap();
     let (_, logging) =

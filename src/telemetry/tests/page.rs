@@ -56,9 +56,7 @@ fn every_family_has_a_help_and_a_type_and_a_valid_name() {
     ];
     let mut names = BTreeSet::new();
     for family in lists.into_iter().flatten() {
-        let Family {
-            name, help, kind, ..
-        } = family;
+        let Family { name, help, kind, .. } = family;
         assert!(names.insert(*name), "{name} is there twice");
         assert!(help.ends_with('.'), "{name}");
         assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
@@ -68,11 +66,7 @@ fn every_family_has_a_help_and_a_type_and_a_valid_name() {
     }
     for name in control_plane::NAMES {
         assert!(names.insert(name), "{name} is in both halves of the page");
-        assert_eq!(
-            page.matches(&format!("# HELP {name} ")).count(),
-            1,
-            "{name}"
-        );
+        assert_eq!(page.matches(&format!("# HELP {name} ")).count(), 1, "{name}");
     }
     let shown = page.matches("# TYPE ").count();
     assert_eq!(shown, names.len(), "no family comes from elsewhere");
@@ -92,10 +86,7 @@ fn every_reachable_combination_is_there_from_the_start() {
                 ));
             }
         }
-        for outcome in Outcome::ALL
-            .iter()
-            .filter(|outcome| outcome.is_of_an_endpoint())
-        {
+        for outcome in Outcome::ALL.iter().filter(|outcome| outcome.is_of_an_endpoint()) {
             let outcome = outcome.as_str();
             zero(format!(
                 r#"gaugeway_handshakes_total{{endpoint="{endpoint}",outcome="{outcome}"}}"#
@@ -117,14 +108,8 @@ fn every_reachable_combination_is_there_from_the_start() {
     }
     zero(r#"gaugeway_handshakes_total{endpoint="unknown",outcome="not_found"}"#.to_owned());
     zero(r#"gaugeway_http_requests_total{route="/metrics",method="GET",status="200"}"#.to_owned());
-    assert!(
-        !all.keys()
-            .any(|key| key.contains(r#"_opened_total{endpoint="unknown""#))
-    );
-    assert!(
-        !all.keys()
-            .any(|key| key.contains(r#"cause="client_close",code="1006""#))
-    );
+    assert!(!all.keys().any(|key| key.contains(r#"_opened_total{endpoint="unknown""#)));
+    assert!(!all.keys().any(|key| key.contains(r#"cause="client_close",code="1006""#)));
 }
 
 #[test]
@@ -140,16 +125,8 @@ fn the_unreachable_is_shown_when_it_happens_all_the_same() {
         r#"gaugeway_disconnects_total{endpoint="/ws",initiator="peer",cause="peer_eof",code="1000"}"#,
         1.0,
     );
-    check(
-        &telemetry,
-        r#"gaugeway_connections_opened_total{endpoint="unknown"}"#,
-        1.0,
-    );
-    check(
-        &telemetry,
-        r#"gaugeway_handshakes_total{endpoint="unknown",outcome="accepted"}"#,
-        1.0,
-    );
+    check(&telemetry, r#"gaugeway_connections_opened_total{endpoint="unknown"}"#, 1.0);
+    check(&telemetry, r#"gaugeway_handshakes_total{endpoint="unknown",outcome="accepted"}"#, 1.0);
 }
 
 #[test]

@@ -68,10 +68,7 @@ impl Decoder {
             let Some(header) = self.gather_header(input)? else {
                 return Ok(None);
             };
-            Frame {
-                header,
-                received: 0,
-            }
+            Frame { header, received: 0 }
         };
         if frame.received == 0 && !self.discarding {
             match frame.header.kind() {

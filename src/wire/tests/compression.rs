@@ -48,10 +48,7 @@ fn the_examples_of_the_rfc() {
     check_texts(&[HELLO], &["Hello"]);
     check_texts(&[HELLO, HELLO], &["Hello"; 2]);
     check_texts(&[HELLO, b"\xf2\x00\x11\x00\x00"], &["Hello"; 2]);
-    check_texts(
-        &[b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"],
-        &["Hello"],
-    );
+    check_texts(&[b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"], &["Hello"]);
     check_texts(&[b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"], &["Hello"]);
     let two_blocks = b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00";
     check_texts(&[two_blocks], &["Hello"]);
@@ -79,18 +76,9 @@ fn what_cannot_be_inflated() {
     check_error(b"\xf2\x48\xcd\xc9\xc9", "invalid stored block lengths");
     check_error(b"\x06\x00", "invalid block type");
     check_error(b"\xf2\x00\x11\x00\x00", "invalid distance too far back");
-    check_error(
-        b"\xf3\x48\xcd\xc9\xc9\x07\x00\xff\xff",
-        "invalid block type",
-    );
-    check_error(
-        b"\xf3\x48\xcd\xc9\xc9\x07\x00Hello",
-        "invalid stored block lengths",
-    );
-    check_error(
-        &[HELLO, b"\x00\x00\xff\xff"].concat(),
-        "invalid stored block lengths",
-    );
+    check_error(b"\xf3\x48\xcd\xc9\xc9\x07\x00\xff\xff", "invalid block type");
+    check_error(b"\xf3\x48\xcd\xc9\xc9\x07\x00Hello", "invalid stored block lengths");
+    check_error(&[HELLO, b"\x00\x00\xff\xff"].concat(), "invalid stored block lengths");
     // A stored block that claims more than comes.
     check_error(b"\x00\x40\x00\xbf\xffx", "the stream ends inside a block");
 }
@@ -126,11 +114,7 @@ fn the_compression_bit_where_it_must_not_be() {
     check(options, &frame(0xc9, ""), &[protocol(P::CompressedControl)]);
     let again = [frame(0x41, HELLO), frame(0xc0, "")].concat();
     check(options, &again, &[protocol(P::CompressedContinuation)]);
-    check(
-        server(None),
-        &frame(TEXT, HELLO),
-        &[protocol(P::ReservedBits)],
-    );
+    check(server(None), &frame(TEXT, HELLO), &[protocol(P::ReservedBits)]);
 }
 
 #[test]
@@ -138,11 +122,7 @@ fn inflated_text_is_checked() {
     let mut deflater = Deflater::new(1, 15);
     let compressed = deflater.compress(b"aaaaaaaaaaaaaaaaaaaa\xff").unwrap();
     let expected = [Out::Violation(Violation::InvalidUtf8 { at: 20 })];
-    check(
-        server(Some(NO_TAKEOVER)),
-        &frame(TEXT, compressed),
-        &expected,
-    );
+    check(server(Some(NO_TAKEOVER)), &frame(TEXT, compressed), &expected);
 }
 
 #[test]
@@ -156,11 +136,7 @@ fn the_limit_holds_for_what_comes_out() {
         } else {
             Out::Violation(Violation::InflatedTooBig { max: 1_000 })
         };
-        check(
-            server(Some(NO_TAKEOVER)),
-            &frame(TEXT, compressed),
-            &[expected],
-        );
+        check(server(Some(NO_TAKEOVER)), &frame(TEXT, compressed), &[expected]);
     }
 }
 
@@ -171,18 +147,10 @@ fn the_limit_has_a_margin_for_what_does_not_compress() {
     stored.extend([b'x'; 1_000]);
     stored.push(0x00);
     let expected = inflated([b'x'; 1_000], 1_006 + 8, 1_006);
-    check(
-        server(Some(NO_TAKEOVER)),
-        &frame(TEXT, &stored),
-        &[expected],
-    );
+    check(server(Some(NO_TAKEOVER)), &frame(TEXT, &stored), &[expected]);
     let size = 1_080;
     let expected = Out::Violation(Violation::MessageTooBig { size, max: 1_000 });
-    check(
-        server(Some(NO_TAKEOVER)),
-        &frame(TEXT, [0; 1_080]),
-        &[expected],
-    );
+    check(server(Some(NO_TAKEOVER)), &frame(TEXT, [0; 1_080]), &[expected]);
 }
 
 #[test]
@@ -191,9 +159,7 @@ fn a_bomb_ends_in_bounded_memory() {
     let zeros = vec![0; 1 << 20];
     let mut piece = Vec::with_capacity(1 << 16);
     let mut compress = Compress::new(Compression::new(9), false);
-    compress
-        .compress_vec(&zeros, &mut piece, FlushCompress::Full)
-        .unwrap();
+    compress.compress_vec(&zeros, &mut piece, FlushCompress::Full).unwrap();
     let bomb = piece.repeat(1_024);
     let max = 4 << 20;
     let mut inflater = Inflater::new();
@@ -208,14 +174,8 @@ fn a_bomb_ends_in_bounded_memory() {
 #[test]
 fn takeover_keeps_no_more_than_the_window() {
     for bits in 9..=15_u8 {
-        let deflate = Deflate {
-            client_max_window_bits: bits,
-            ..Deflate::default()
-        };
-        let options = DecoderOptions {
-            max_message_bytes: 100_000,
-            ..server(Some(deflate))
-        };
+        let deflate = Deflate { client_max_window_bits: bits, ..Deflate::default() };
+        let options = DecoderOptions { max_message_bytes: 100_000, ..server(Some(deflate)) };
         let mut decoder = Decoder::new(options);
         let (mut inflater, mut random) = (Inflater::new(), Random(u64::from(bits)));
         let mut deflater = Deflater::with_takeover(9, bits);
@@ -226,14 +186,8 @@ fn takeover_keeps_no_more_than_the_window() {
             let mut out = Vec::new();
             let deflate = Some((&mut deflater, 0));
             let key = Some([9, 8, 7, 6]);
-            let Encoded { wire_bytes, .. } = encode(
-                &mut out,
-                Role::Client,
-                Opcode::Binary,
-                &payload,
-                deflate,
-                key,
-            );
+            let Encoded { wire_bytes, .. } =
+                encode(&mut out, Role::Client, Opcode::Binary, &payload, deflate, key);
             let mut input = Input::new(&mut out);
             let it = decoder.next(&mut input, &mut inflater).unwrap().unwrap();
             assert_eq!((it.payload, it.wire_bytes), (&payload[..], wire_bytes));

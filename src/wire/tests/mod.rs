@@ -14,23 +14,13 @@ use super::{
 /// What came out of a decoder; after a violation, the Close frames that were found behind it.
 #[derive(Debug, Clone, PartialEq)]
 enum Out {
-    Message {
-        opcode: Opcode,
-        payload: Vec<u8>,
-        wire_bytes: u64,
-        compressed_bytes: Option<u64>,
-    },
+    Message { opcode: Opcode, payload: Vec<u8>, wire_bytes: u64, compressed_bytes: Option<u64> },
     Violation(Violation),
 }
 
 /// An uncompressed message or control frame that took `wire_bytes`.
 fn message(opcode: Opcode, payload: impl AsRef<[u8]>, wire_bytes: u64) -> Out {
-    Out::Message {
-        opcode,
-        payload: payload.as_ref().to_vec(),
-        wire_bytes,
-        compressed_bytes: None,
-    }
+    Out::Message { opcode, payload: payload.as_ref().to_vec(), wire_bytes, compressed_bytes: None }
 }
 
 fn protocol(error: ProtocolError) -> Out {
@@ -39,11 +29,7 @@ fn protocol(error: ProtocolError) -> Out {
 
 /// A server with a limit of 1,000 bytes and permessage-deflate, or not.
 fn server(deflate: Option<Deflate>) -> DecoderOptions {
-    DecoderOptions {
-        role: Role::Server,
-        max_message_bytes: 1_000,
-        deflate,
-    }
+    DecoderOptions { role: Role::Server, max_message_bytes: 1_000, deflate }
 }
 
 const NO_TAKEOVER: Deflate = Deflate {
@@ -129,12 +115,7 @@ fn raw_frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     }
     frame.extend(key.unwrap_or_default().iter().filter(|_| key.is_some()));
     let key = key.unwrap_or_default();
-    frame.extend(
-        payload
-            .iter()
-            .zip(key.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
 }
 

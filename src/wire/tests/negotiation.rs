@@ -2,12 +2,8 @@
 
 use crate::wire::{AnswerError, Deflate, DeflatePolicy, accept_answer, negotiate, offer};
 
-const POOLED: DeflatePolicy = DeflatePolicy {
-    context_takeover: false,
-};
-const TAKEOVER: DeflatePolicy = DeflatePolicy {
-    context_takeover: true,
-};
+const POOLED: DeflatePolicy = DeflatePolicy { context_takeover: false };
+const TAKEOVER: DeflatePolicy = DeflatePolicy { context_takeover: true };
 
 /// What is answered to `headers` (one per line), by either policy.
 #[track_caller]
@@ -24,33 +20,13 @@ fn offers_that_are_accepted() {
     let pooled = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     let plain = "permessage-deflate";
     check("permessage-deflate", Some(pooled), Some(plain));
-    check(
-        "permessage-deflate; client_max_window_bits",
-        Some(pooled),
-        Some(plain),
-    );
-    check(
-        "permessage-deflate; client_max_window_bits=15",
-        Some(pooled),
-        Some(plain),
-    );
-    check(
-        "permessage-deflate; client_max_window_bits=8",
-        Some(pooled),
-        Some(plain),
-    );
+    check("permessage-deflate; client_max_window_bits", Some(pooled), Some(plain));
+    check("permessage-deflate; client_max_window_bits=15", Some(pooled), Some(plain));
+    check("permessage-deflate; client_max_window_bits=8", Some(pooled), Some(plain));
     check(" , permessage-deflate ,", Some(pooled), Some(plain));
-    check(
-        "x-other; a=b, permessage-deflate",
-        Some(pooled),
-        Some(plain),
-    );
+    check("x-other; a=b, permessage-deflate", Some(pooled), Some(plain));
     check("x-other\npermessage-deflate", Some(pooled), Some(plain));
-    check(
-        "x-other; a=\"permessage-deflate, \", permessage-deflate",
-        Some(pooled),
-        Some(plain),
-    );
+    check("x-other; a=\"permessage-deflate, \", permessage-deflate", Some(pooled), Some(plain));
     for bits in 9..=15 {
         let window = format!("; server_max_window_bits={bits}");
         let (pooled, plain) = (format!("{pooled}{window}"), format!("{plain}{window}"));
@@ -62,11 +38,7 @@ fn offers_that_are_accepted() {
     for bits in 9..15 {
         let window = format!("; client_max_window_bits={bits}");
         let (pooled, plain) = (format!("{pooled}{window}"), format!("{plain}{window}"));
-        check(
-            &format!("permessage-deflate{window}"),
-            Some(&pooled),
-            Some(&plain),
-        );
+        check(&format!("permessage-deflate{window}"), Some(&pooled), Some(&plain));
     }
     check(
         "permessage-deflate; client_no_context_takeover",
@@ -157,22 +129,10 @@ fn answers() {
         })),
     );
     check("x-other", Err(AnswerError::NotOffered));
-    check(
-        "permessage-deflate, permessage-deflate",
-        Err(AnswerError::NotOffered),
-    );
+    check("permessage-deflate, permessage-deflate", Err(AnswerError::NotOffered));
     check("permessage-deflate; =", Err(AnswerError::Malformed));
     check("permessage-deflate; other", Err(AnswerError::Parameters));
-    check(
-        "permessage-deflate; client_max_window_bits",
-        Err(AnswerError::Parameters),
-    );
-    check(
-        "permessage-deflate; client_max_window_bits=8",
-        Err(AnswerError::Parameters),
-    );
-    check(
-        "permessage-deflate; server_max_window_bits",
-        Err(AnswerError::Parameters),
-    );
+    check("permessage-deflate; client_max_window_bits", Err(AnswerError::Parameters));
+    check("permessage-deflate; client_max_window_bits=8", Err(AnswerError::Parameters));
+    check("permessage-deflate; server_max_window_bits", Err(AnswerError::Parameters));
 }

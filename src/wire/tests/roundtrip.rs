@@ -31,13 +31,7 @@ impl Sender {
                 Deflater::new(level, bits)
             }
         });
-        Self {
-            random: Random(seed),
-            role,
-            deflater,
-            stream: Vec::new(),
-            sent: Vec::new(),
-        }
+        Self { random: Random(seed), role, deflater, stream: Vec::new(), sent: Vec::new() }
     }
 
     fn payload(&mut self, opcode: Opcode) -> Vec<u8> {
@@ -118,23 +112,11 @@ fn random_stream(seed: u64, role: Role, deflate: Option<Deflate>) -> Sender {
 
 #[test]
 fn there_and_back() {
-    let small_windows = Deflate {
-        server_max_window_bits: 9,
-        client_max_window_bits: 10,
-        ..Deflate::default()
-    };
+    let small_windows =
+        Deflate { server_max_window_bits: 9, client_max_window_bits: 10, ..Deflate::default() };
     for (role, receiver) in [(Role::Server, Role::Client), (Role::Client, Role::Server)] {
-        for deflate in [
-            None,
-            Some(NO_TAKEOVER),
-            Some(Deflate::default()),
-            Some(small_windows),
-        ] {
-            let options = DecoderOptions {
-                role: receiver,
-                max_message_bytes: 100_000,
-                deflate,
-            };
+        for deflate in [None, Some(NO_TAKEOVER), Some(Deflate::default()), Some(small_windows)] {
+            let options = DecoderOptions { role: receiver, max_message_bytes: 100_000, deflate };
             for seed in 0..25 {
                 let Sender { stream, sent, .. } = random_stream(seed, role, deflate);
                 let mut random = Random(seed);
@@ -145,22 +127,14 @@ fn there_and_back() {
                 let received: Vec<Sent> = out
                     .into_iter()
                     .map(|it| match it {
-                        Out::Message {
-                            opcode,
-                            payload,
-                            wire_bytes,
-                            ..
-                        } => {
+                        Out::Message { opcode, payload, wire_bytes, .. } => {
                             wire += wire_bytes;
                             (opcode, payload)
                         }
                         Out::Violation(violation) => panic!("{violation}"),
                     })
                     .collect();
-                assert!(
-                    received == sent,
-                    "seed {seed} from {role:?} with {deflate:?}"
-                );
+                assert!(received == sent, "seed {seed} from {role:?} with {deflate:?}");
                 assert_eq!(wire, stream.len() as u64);
                 assert!(!decoder.mid_frame() && !decoder.mid_message());
                 assert!(decoder.buffered_bytes() <= 32 << 10);
@@ -182,10 +156,7 @@ fn tungstenite_agrees() {
             let at = random.below(stream.len().min(100));
             stream[at] ^= 1 << random.below(8);
         }
-        let options = DecoderOptions {
-            max_message_bytes: 100_000,
-            ..server(None)
-        };
+        let options = DecoderOptions { max_message_bytes: 100_000, ..server(None) };
         let (ours, _) = decode(options, &stream, &mut |rest| rest);
         let theirs = tungstenite_reads(&stream);
         let is_violation = |out: &Out| matches!(out, Out::Violation(_));
@@ -217,11 +188,7 @@ fn tungstenite_reads(stream: &[u8]) -> Theirs {
     let transport = Cursor::new(stream.to_vec());
     let mut socket =
         WebSocket::from_raw_socket(ReadOnly(transport), TheirRole::Server, Some(config));
-    let mut theirs = Theirs {
-        messages: Vec::new(),
-        refused: false,
-        blind: false,
-    };
+    let mut theirs = Theirs { messages: Vec::new(), refused: false, blind: false };
     loop {
         let message = match socket.read() {
             Ok(Message::Text(text)) => (Opcode::Text, text.as_bytes().to_vec()),

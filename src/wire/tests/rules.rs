@@ -46,10 +46,7 @@ fn whole_messages_of_every_kind() {
 fn lengths_around_the_forms_of_the_header() {
     for (length, header) in [(125, 6), (126, 8), (127, 8), (65_535, 8), (65_536, 14)] {
         let payload = vec![b'x'; length];
-        let options = DecoderOptions {
-            max_message_bytes: 65_536,
-            ..server(None)
-        };
+        let options = DecoderOptions { max_message_bytes: 65_536, ..server(None) };
         let expected = message(Opcode::Text, &payload, header + length as u64);
         check(options, &frame(TEXT, &payload), &[expected]);
     }
@@ -99,15 +96,8 @@ fn headers_that_break_a_rule() {
     }
     let again = [frame(TEXT_BEGINS, "a"), frame(TEXT, "b")];
     check_plain(&again, &[protocol(P::ExpectedContinuation)]);
-    let client = DecoderOptions {
-        role: Role::Client,
-        ..server(None)
-    };
-    check(
-        client,
-        &raw_frame(TEXT, b"x", masked),
-        &[protocol(P::Masked)],
-    );
+    let client = DecoderOptions { role: Role::Client, ..server(None) };
+    check(client, &raw_frame(TEXT, b"x", masked), &[protocol(P::Masked)]);
     let plain = raw_frame(TEXT, b"x", None);
     check(client, &plain, &[message(Opcode::Text, "x", 3)]);
 }
@@ -116,14 +106,8 @@ fn headers_that_break_a_rule() {
 fn lengths_not_in_their_shortest_form() {
     for (head, error) in [
         (vec![TEXT, 0xfe, 0, 125], P::LengthNotMinimal(125)),
-        (
-            vec![TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
-            P::LengthNotMinimal(65_535),
-        ),
-        (
-            vec![TEXT, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0],
-            P::LengthTooLarge,
-        ),
+        (vec![TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], P::LengthNotMinimal(65_535)),
+        (vec![TEXT, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], P::LengthTooLarge),
     ] {
         check_plain(&[head], &[protocol(error)]);
     }
@@ -137,13 +121,7 @@ fn a_header_is_judged_as_soon_as_its_bytes_are_there() {
         (&[0x80], Violation::Protocol(P::UnexpectedContinuation)),
         (&[0x81, 0x05], Violation::Protocol(P::NotMasked)),
         (&[0x89, 0xfe], Violation::Protocol(P::ControlTooLong)),
-        (
-            &[0x81, 0xfe, 0x03, 0xe9],
-            Violation::MessageTooBig {
-                size: 1_001,
-                max: 1_000,
-            },
-        ),
+        (&[0x81, 0xfe, 0x03, 0xe9], Violation::MessageTooBig { size: 1_001, max: 1_000 }),
     ] {
         check_plain(&[head.to_vec()], &[Out::Violation(violation)]);
         let (out, _) = decode(server(None), &head[..head.len() - 1], &mut |rest| rest);
@@ -155,26 +133,14 @@ fn a_header_is_judged_as_soon_as_its_bytes_are_there() {
 fn a_message_too_big_is_known_by_its_headers() {
     let max = 1_000;
     let exact = [frame(TEXT_BEGINS, [b'x'; 600]), frame(ENDS, [b'x'; 400])];
-    check_plain(
-        &exact,
-        &[message(Opcode::Text, [b'x'; 1_000], 1_000 + 8 + 8)],
-    );
-    let sum = [
-        frame(TEXT_BEGINS, [b'x'; 600]),
-        vec![ENDS, 0xfe, 0x01, 0x91],
-    ];
+    check_plain(&exact, &[message(Opcode::Text, [b'x'; 1_000], 1_000 + 8 + 8)]);
+    let sum = [frame(TEXT_BEGINS, [b'x'; 600]), vec![ENDS, 0xfe, 0x01, 0x91]];
     let size = 1_001;
-    check_plain(
-        &sum,
-        &[Out::Violation(Violation::MessageTooBig { size, max })],
-    );
+    check_plain(&sum, &[Out::Violation(Violation::MessageTooBig { size, max })]);
     let mut vast = vec![BINARY, 0xff];
     vast.extend((i64::MAX as u64).to_be_bytes());
     let size = i64::MAX as u64;
-    check_plain(
-        &[vast],
-        &[Out::Violation(Violation::MessageTooBig { size, max })],
-    );
+    check_plain(&[vast], &[Out::Violation(Violation::MessageTooBig { size, max })]);
 }
 
 #[test]
@@ -185,10 +151,7 @@ fn text_fails_at_the_first_bad_byte() {
         (b"\xc0\x80", 0),
         (b"ok\xed\xa0\x80", 2),
         (b"\xf4\x90\x80\x80", 0),
-        (
-            b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80",
-            11,
-        ),
+        (b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80", 11),
         (b"cut off \xe2\x82", 8),
     ] {
         check_plain(&[frame(TEXT, payload)], &[bad(at)]);
@@ -198,10 +161,7 @@ fn text_fails_at_the_first_bad_byte() {
             check_plain(&fragments, &[bad(at)]);
         }
     }
-    check_plain(
-        &[frame(BINARY, b"\xff")],
-        &[message(Opcode::Binary, b"\xff", 7)],
-    );
+    check_plain(&[frame(BINARY, b"\xff")], &[message(Opcode::Binary, b"\xff", 7)]);
 }
 
 #[test]
@@ -210,10 +170,7 @@ fn text_split_inside_characters_is_whole_again() {
     for cut in 0..text.len() {
         let (first, second) = text.as_bytes().split_at(cut);
         let fragments = [frame(TEXT_BEGINS, first), frame(ENDS, second)];
-        check_plain(
-            &fragments,
-            &[message(Opcode::Text, text, text.len() as u64 + 12)],
-        );
+        check_plain(&fragments, &[message(Opcode::Text, text, text.len() as u64 + 12)]);
     }
 }
 
@@ -235,24 +192,12 @@ fn after_a_violation_the_peers_close_is_found() {
     let found = message(Opcode::Close, b"\x03\xf1", 8);
     let size = 100_000;
     for (bad, violation) in [
-        (
-            frame(TEXT, vec![b'x'; 100_000]),
-            Violation::MessageTooBig { size, max: 1_000 },
-        ),
+        (frame(TEXT, vec![b'x'; 100_000]), Violation::MessageTooBig { size, max: 1_000 }),
         (frame(TEXT, [0xff; 900]), Violation::InvalidUtf8 { at: 0 }),
         (frame(0xc1, "abc"), Violation::Protocol(P::ReservedBits)),
-        (
-            frame(0x83, "abc"),
-            Violation::Protocol(P::ReservedOpcode(3)),
-        ),
-        (
-            frame(PING, [0; 300]),
-            Violation::Protocol(P::ControlTooLong),
-        ),
-        (
-            raw_frame(TEXT, &[0; 300], None),
-            Violation::Protocol(P::NotMasked),
-        ),
+        (frame(0x83, "abc"), Violation::Protocol(P::ReservedOpcode(3))),
+        (frame(PING, [0; 300]), Violation::Protocol(P::ControlTooLong)),
+        (raw_frame(TEXT, &[0; 300], None), Violation::Protocol(P::NotMasked)),
     ] {
         let stream = [
             bad,
@@ -301,10 +246,7 @@ fn discarding_begins_anywhere() {
         decoder.discard();
         let mut input = Input::new(after);
         let found = decoder.next(&mut input, &mut inflater).unwrap().unwrap();
-        assert_eq!(
-            (found.opcode, found.payload),
-            (Opcode::Close, &b"\x03\xe8"[..])
-        );
+        assert_eq!((found.opcode, found.payload), (Opcode::Close, &b"\x03\xe8"[..]));
         assert!(input.is_empty());
         assert_eq!(decoder.buffered_bytes(), 0, "discarding since {at}");
     }
@@ -329,10 +271,7 @@ fn an_idle_decoder_is_small_and_holds_nothing() {
 
 #[test]
 fn a_claim_in_a_header_reserves_nothing() {
-    let options = DecoderOptions {
-        max_message_bytes: usize::MAX,
-        ..server(None)
-    };
+    let options = DecoderOptions { max_message_bytes: usize::MAX, ..server(None) };
     let mut stream = vec![BINARY, 0xff];
     stream.extend((i64::MAX as u64).to_be_bytes());
     stream.extend([0; 4]);

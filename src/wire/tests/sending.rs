@@ -16,14 +16,7 @@ fn small_and_incompressible_messages_go_out_plain() {
     let mut check = |payload: &[u8], min_bytes, compressed: bool| {
         let mut out = Vec::new();
         let deflate = Some((&mut deflater, min_bytes));
-        let encoded = encode(
-            &mut out,
-            Role::Server,
-            Opcode::Binary,
-            payload,
-            deflate,
-            None,
-        );
+        let encoded = encode(&mut out, Role::Server, Opcode::Binary, payload, deflate, None);
         assert_eq!(encoded.compressed_bytes.is_some(), compressed);
         assert_eq!(out[0], if compressed { 0xc2 } else { 0x82 });
         assert_eq!(encoded.wire_bytes, out.len() as u64);
@@ -94,14 +87,8 @@ fn a_shared_frame_is_made_once_and_fits_every_connection() {
     let first = shared.deflated(&mut thread, 128).unwrap().clone();
     let second = shared.deflated(&mut thread, 128).unwrap();
     assert_eq!(first.as_ptr(), second.as_ptr());
-    assert_eq!(
-        shared.deflated_payload_bytes(),
-        Some(first.len() as u64 - 2)
-    );
-    assert_eq!(
-        shared.plain()[..],
-        raw_frame(0x81, text.as_bytes(), None)[..]
-    );
+    assert_eq!(shared.deflated_payload_bytes(), Some(first.len() as u64 - 2));
+    assert_eq!(shared.plain()[..], raw_frame(0x81, text.as_bytes(), None)[..]);
     assert_eq!(shared.payload_len(), text.len());
 
     // With takeover: own, shared, own again. The client keeps one window through all of them.
@@ -109,29 +96,16 @@ fn a_shared_frame_is_made_once_and_fits_every_connection() {
     let mut stream = Vec::new();
     let send = |stream: &mut Vec<u8>, own: &mut Deflater| {
         let payload = text.as_bytes();
-        encode(
-            stream,
-            Role::Server,
-            Opcode::Text,
-            payload,
-            Some((own, 0)),
-            None,
-        )
+        encode(stream, Role::Server, Opcode::Text, payload, Some((own, 0)), None)
     };
     let alone = send(&mut stream, &mut own);
     let continued = send(&mut stream, &mut own);
-    assert!(
-        continued.compressed_bytes < alone.compressed_bytes,
-        "the context is used"
-    );
+    assert!(continued.compressed_bytes < alone.compressed_bytes, "the context is used");
     stream.extend_from_slice(&first);
     own.forget();
     let anew = send(&mut stream, &mut own);
     assert_eq!(anew.compressed_bytes, alone.compressed_bytes);
-    let client = DecoderOptions {
-        role: Role::Client,
-        ..server(Some(Deflate::default()))
-    };
+    let client = DecoderOptions { role: Role::Client, ..server(Some(Deflate::default())) };
     let (out, _) = decode(client, &stream, &mut |rest| rest.min(50));
     assert_eq!(out.len(), 4);
     for it in out {

@@ -48,10 +48,7 @@ fn echo(options: DecoderOptions, stream: &[u8], mut deflater: Option<Deflater>) 
 #[test]
 fn echo_of_one_frame() {
     for length in [16, 128, 1_024, 16_384, 65_536] {
-        let options = DecoderOptions {
-            max_message_bytes: 65_536,
-            ..server(None)
-        };
+        let options = DecoderOptions { max_message_bytes: 65_536, ..server(None) };
         for (name, first, byte) in [("text", 0x81, b'x'), ("binary", 0x82, 0xff)] {
             let stream = frame(first, vec![byte; length]);
             let time = echo(options, &stream, None);
@@ -65,16 +62,10 @@ fn echo_of_one_compressed_frame() {
     let text =
         r#"{"type":"notification","user":42,"text":"your order was shipped","at":1234567890}"#;
     let text = text.repeat(13);
-    for (name, deflate) in [
-        ("no takeover", NO_TAKEOVER),
-        ("takeover", Deflate::default()),
-    ] {
+    for (name, deflate) in [("no takeover", NO_TAKEOVER), ("takeover", Deflate::default())] {
         let mut deflater = Deflater::new(1, 15);
         let stream = frame(0xc1, deflater.compress(text.as_bytes()).unwrap());
-        let options = DecoderOptions {
-            max_message_bytes: 65_536,
-            ..server(Some(deflate))
-        };
+        let options = DecoderOptions { max_message_bytes: 65_536, ..server(Some(deflate)) };
         let decode_only = {
             let mut decoder = Decoder::new(options);
             let mut inflater = Inflater::new();
