@@ -9,7 +9,6 @@ mod socket_error;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -207,11 +206,10 @@ impl Outbound {
         self.forget_backlog(shard);
         self.phase.set(Phase::Broken);
         let Some(stream) = self.stream.borrow_mut().take() else { return };
-        // Both may fail on a socket that is dead already; it is closed below in any case.
         if abort {
+            // Fails only on a socket that is dead already; it is closed below in any case.
             let _ = SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
         } else {
-            let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
             discard_unread(&stream);
         }
     }

@@ -1,7 +1,7 @@
 //! How the process ends.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,29 +21,27 @@ pub enum Stage {
     Cut,
 }
 
-/// How often the threads are looked at.
-const POLL: Duration = Duration::from_millis(20);
-
 /// Waits for SIGTERM or SIGINT, then ends the gateway: connections get Close 1001 and
 /// `drain_timeout` to answer it. A second signal cuts off what is left.
 pub(super) async fn until_ended(gateway: &Arc<Gateway>, shards: &ShardThreads) {
     let mut signals = Signals::new();
     let why = tokio::select! {
         name = signals.next() => name,
-        () = a_shard_ends(shards) => "a shard has panicked",
+        // None ends by itself: its share of the clients would be refused for ever.
+        () = shards.ended(1) => "a shard has panicked",
     };
     let stopping = Instant::now();
     GatewayStopping { why, connections: gateway.connections() }.emit();
     gateway.admission.close_for_shutdown();
     gateway.stage.send_replace(Stage::Stopping);
     tokio::select! {
-        () = all_shards_end(shards) => {}
+        () = shards.ended(shards.count()) => {}
         _ = signals.next() => {}
         () = tokio::time::sleep(gateway.config.server.drain_timeout) => {}
     }
     let connections_left = gateway.connections();
     gateway.stage.send_replace(Stage::Cut);
-    all_shards_end(shards).await;
+    shards.ended(shards.count()).await;
     GatewayStopped { duration: stopping.elapsed(), connections_left }.emit();
 }
 
@@ -60,19 +58,6 @@ pub(super) fn report_panics(gateway: &Arc<Gateway>) {
             TaskPanicked { task, message: &panic.to_string() }.emit(&gateway.telemetry);
         }
     }));
-}
-
-async fn all_shards_end(shards: &ShardThreads) {
-    while !shards.are_finished() {
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// No shard ends by itself: if one does, its share of the clients would be refused for ever.
-async fn a_shard_ends(shards: &ShardThreads) {
-    while !shards.any_finished() {
-        tokio::time::sleep(POLL).await;
-    }
 }
 
 struct Signals {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::RuntimeMetrics;
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use super::public::PublicListener;
@@ -19,6 +20,8 @@ const STOP_POLL: Duration = Duration::from_millis(10);
 /// The shard threads of a gateway.
 pub(super) struct ShardThreads {
     threads: Vec<JoinHandle<()>>,
+    /// How many of the threads have ended.
+    ended: watch::Receiver<usize>,
     metrics: Vec<RuntimeMetrics>,
 }
 
@@ -29,17 +32,22 @@ impl ShardThreads {
         listeners: Vec<TcpListener>,
     ) -> Result<Self, String> {
         let (mut threads, mut metrics) = (Vec::new(), Vec::new());
+        let (ending, ended) = watch::channel(0);
         for (index, listener) in listeners.into_iter().enumerate() {
             let gateway = Arc::clone(gateway);
+            let ending = EndsThread(ending.clone());
             let (started, starting) = mpsc::channel();
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || run_shard(index, &gateway, listener, &started))
+                .spawn(move || {
+                    let _ending = ending;
+                    run_shard(index, &gateway, listener, &started);
+                })
                 .map_err(|error| format!("cannot start shard {index}: {error}"))?;
             threads.push(thread);
             metrics.push(starting.recv().map_err(|_| format!("shard {index} did not start"))??);
         }
-        Ok(Self { threads, metrics })
+        Ok(Self { threads, ended, metrics })
     }
 
     /// For the scrape.
@@ -47,14 +55,15 @@ impl ShardThreads {
         self.metrics.iter().cloned()
     }
 
-    /// Have all threads ended?
-    pub(super) fn are_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// Waits until so many of the threads have ended.
+    pub(super) async fn ended(&self, count: usize) {
+        // An error means that every sender is gone, which they are when every thread has ended.
+        let _ = self.ended.clone().wait_for(|ended| *ended >= count).await;
     }
 
-    /// Has one of them ended?
-    pub(super) fn any_finished(&self) -> bool {
-        self.threads.iter().any(JoinHandle::is_finished)
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.threads.len()
     }
 
     /// Waits for the threads.
@@ -63,6 +72,15 @@ impl ShardThreads {
             // A shard that panicked has been reported by the panic hook.
             let _ = thread.join();
         }
+    }
+}
+
+/// Counts the end of a thread, by a panic, too.
+struct EndsThread(watch::Sender<usize>);
+
+impl Drop for EndsThread {
+    fn drop(&mut self) {
+        self.0.send_modify(|ended| *ended += 1);
     }
 }
 

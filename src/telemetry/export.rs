@@ -131,7 +131,7 @@ pub(crate) fn is_reachable(cause: Cause, code: CloseLabel) -> bool {
         Initiator::Client => !no_close,
         // No Close frame came.
         Initiator::Peer => no_close,
-        // Ours was answered, or not, or crossed one of the client's with whatever code.
-        Initiator::Gateway => true,
+        // Ours was answered, or not.
+        Initiator::Gateway => no_close || code == CloseLabel::of(cause.close_code()),
     }
 }
