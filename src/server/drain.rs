@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Gateway;
 use super::shards::ShardThreads;
-use crate::events::{GatewayStopped, GatewayStopping, TaskPanicked};
+use crate::events::{ConfigWarned, GatewayStopped, GatewayStopping, TaskPanicked};
 use crate::telemetry::labels::TaskKind;
 
 /// How far the process is on its way out.
@@ -45,6 +45,19 @@ pub(super) async fn until_ended(gateway: &Arc<Gateway>, shards: &ShardThreads) {
     GatewayStopped { duration: stopping.elapsed(), connections_left }.emit();
 }
 
+/// SIGHUP asks for a new configuration. Without this its default would end the process and cut off
+/// everybody.
+pub(super) async fn answer_hangups() {
+    let mut hangups = listen_for(SignalKind::hangup());
+    while hangups.recv().await.is_some() {
+        ConfigWarned {
+            field: "SIGHUP",
+            why: "the configuration is read at start only: restart the gateway to change it",
+        }
+        .emit();
+    }
+}
+
 /// A panic becomes a log line and a count. The line of the standard hook goes to stderr as well.
 pub(super) fn report_panics(gateway: &Arc<Gateway>) {
     let gateway: Weak<Gateway> = Arc::downgrade(gateway);
@@ -67,10 +80,9 @@ struct Signals {
 
 impl Signals {
     fn new() -> Self {
-        let listen = |kind| signal(kind).expect("the runtime's signal driver is enabled");
         Self {
-            terminate: listen(SignalKind::terminate()),
-            interrupt: listen(SignalKind::interrupt()),
+            terminate: listen_for(SignalKind::terminate()),
+            interrupt: listen_for(SignalKind::interrupt()),
         }
     }
 
@@ -80,4 +92,8 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+fn listen_for(kind: SignalKind) -> Signal {
+    signal(kind).expect("the runtime's signal driver is enabled")
 }

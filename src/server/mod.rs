@@ -107,6 +107,7 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
         tokio::select! {
             () = admin => {}
             () = upkeep(&gateway) => {}
+            () = drain::answer_hangups() => {}
             () = drain::until_ended(&gateway, &shards) => {}
         }
     });
