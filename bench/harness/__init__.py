@@ -1,0 +1,1 @@
+"""What bench/run and bench/telemetry-cost share: peers, scenarios, the report."""

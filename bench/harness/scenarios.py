@@ -1,0 +1,164 @@
+"""What is measured, and how one run of it is done and checked."""
+
+import json
+import resource
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .peers import serving
+
+ECHO = "/ws-notifications"
+HUB = "/ws"
+
+# A run that takes longer has hung; the client itself gives up on a phase after 60 s.
+CLIENT_SECONDS_MAX = 240
+# How long the server's own counts may lag behind what the client has already received.
+COUNTS_SECONDS_MAX = 3
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table: where it lies in the client's JSON, and how it is shown."""
+
+    title: str
+    key: str
+    unit: str
+    more_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run of the client against one freshly started server."""
+
+    name: str
+    group: str
+    path: str
+    arguments: tuple
+    figures: tuple
+    has_window: bool = True
+    deflate: bool = False
+
+
+CPU = "window.cpu_us_per_work"
+PER_SECOND = "window.work_per_second"
+SMALL_FANOUT = "fan-out 256 B × 2,000"
+DEFLATED = "fan-out 1 KiB JSON × 2,000, permessage-deflate, 100/s"
+
+SCENARIOS = (
+    Scenario("idle", "idle", ECHO, ("idle", "--connections", "10000"), (
+        Figure("RSS per idle connection, 10,000", "kib_per_connection", "KiB"),
+        Figure("… after one echo on each", "kib_per_connection_after_echo", "KiB"),
+    ), has_window=False),
+    Scenario("handshake", "handshake", ECHO, ("handshake", "--count", "10000"), (
+        Figure("handshake and close: CPU", CPU, "µs"),
+    ), has_window=False),
+    Scenario("echo", "echo", ECHO, ("echo",), (
+        Figure("echo 128 B, 200 connections, closed loop: CPU per message", CPU, "µs"),
+        Figure("… messages per second", PER_SECOND, "/s", more_is_better=True),
+    )),
+    Scenario("echo-rate", "echo", ECHO, ("echo", "--rate", "20000"), (
+        Figure("echo at 20,000/s: p50", "latency.p50_ms", "ms"),
+        Figure("… p99", "latency.p99_ms", "ms"),
+        Figure("… CPU per message", CPU, "µs"),
+    )),
+    Scenario("fanout-20", "fanout", HUB, ("fanout", "--rate", "20"), (
+        Figure(f"{SMALL_FANOUT}, 20/s: CPU per delivery", CPU, "µs"),
+        Figure("… p99", "latency.p99_ms", "ms"),
+    )),
+    Scenario("fanout-100", "fanout", HUB, ("fanout", "--rate", "100"), (
+        Figure(f"{SMALL_FANOUT}, 100/s: CPU per delivery", CPU, "µs"),
+        Figure("… p99", "latency.p99_ms", "ms"),
+    )),
+    Scenario("fanout-max", "fanout", HUB, ("fanout",), (
+        Figure(f"{SMALL_FANOUT}, saturated: CPU per delivery", CPU, "µs"),
+        Figure("… deliveries per second", PER_SECOND, "/s", more_is_better=True),
+    )),
+    Scenario("deflate-100", "deflate", HUB, ("fanout", "--rate", "100", "--size", "1024", "--deflate", "true"), (
+        Figure(f"{DEFLATED}: CPU per delivery", CPU, "µs"),
+        Figure("… p99", "latency.p99_ms", "ms"),
+        Figure("… bytes on the wire per delivery", "wire_bytes_per_delivery", "B"),
+    ), deflate=True),
+)
+
+GROUPS = tuple(dict.fromkeys(scenario.group for scenario in SCENARIOS))
+
+
+def measure(client, peer, scenario, seconds):
+    """Runs one scenario against a fresh server and gives the client's report with the circumstances.
+
+    A failure is a result too: `{"error": …}`.
+    """
+    try:
+        with serving(peer, scenario.deflate) as (process, ports):
+            before = Circumstances(process.pid)
+            report = run_client(client, process.pid, ports, scenario, seconds)
+            report["circumstances"] = before.until_now()
+            report["difference"] = compare(peer, ports, report["totals"])
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+        return {"error": str(error).strip()}
+    return report
+
+
+def run_client(client, pid, ports, scenario, seconds):
+    """The client's JSON."""
+    command = [
+        str(client), *scenario.arguments,
+        "--address", f"127.0.0.1:{ports.public}", "--path", scenario.path, "--pid", str(pid),
+    ]
+    if scenario.has_window:
+        command += ["--seconds", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_SECONDS_MAX, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def compare(peer, ports, totals):
+    """Where the server's own counts differ from the client's: empty when they agree."""
+    expected = {
+        "connections": totals["opened"],
+        "received": totals["messages_sent"],
+        "sent": totals["messages_received"],
+    }
+    deadline = time.monotonic() + COUNTS_SECONDS_MAX
+    while True:
+        counted = peer.counts(ports)
+        difference = {
+            name: {"server": counted[name], "client": count}
+            for name, count in expected.items()
+            if counted[name] != count
+        }
+        if not difference or time.monotonic() > deadline:
+            return difference
+        time.sleep(0.1)
+
+
+class Circumstances:
+    """How busy the machine was with others, so that a noisy run is visible."""
+
+    def __init__(self, server_pid):
+        self.server_pid = server_pid
+        self.begin = time.monotonic()
+        self.busy = busy_seconds()
+        self.own = self.own_seconds()
+
+    def own_seconds(self):
+        fields = Path(f"/proc/{self.server_pid}/stat").read_text().rsplit(")", 1)[1].split()
+        server = (int(fields[11]) + int(fields[12])) / 100
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return server + children.ru_utime + children.ru_stime
+
+    def until_now(self):
+        elapsed = time.monotonic() - self.begin
+        others = busy_seconds() - self.busy - (self.own_seconds() - self.own)
+        load = Path("/proc/loadavg").read_text().split()[0]
+        return {"others_cores": max(0.0, others / elapsed), "loadavg": float(load)}
+
+
+def busy_seconds():
+    """CPU time of the whole machine that was neither idle nor waiting for a disk (steal included)."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = fields
+    return (user + nice + system + irq + softirq + steal) / 100
