@@ -6,6 +6,8 @@
 
 mod backlog;
 mod socket_error;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
