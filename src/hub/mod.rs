@@ -6,6 +6,8 @@
 
 mod local;
 mod mailbox;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
