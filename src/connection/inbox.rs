@@ -7,6 +7,7 @@ use tokio::io::ReadBuf;
 use super::life::{Flow, Life};
 use super::shard::Buffers;
 use crate::config::Inbound;
+use crate::hub::Waiting;
 use crate::state::{Cause, Input as Event, Now};
 use crate::wire::{Decoder, Inflater, Input, Violation};
 
@@ -21,15 +22,15 @@ pub(super) struct Inbox {
     decoder: Decoder,
     /// Input that was read before reading paused.
     held: Option<Box<[u8]>>,
-    /// A waker of this connection lies in the hub, for when it is drained.
-    waits_for_hub: bool,
+    /// Where a waker of this connection lies in the hub, for when it is drained.
+    waits_for_hub: Option<Waiting>,
 }
 
 impl Inbox {
     /// `leftover` came behind the request's head.
     pub(super) fn new(decoder: Decoder, leftover: Vec<u8>) -> Self {
         let held = (!leftover.is_empty()).then(|| leftover.into());
-        Self { decoder, held, waits_for_hub: false }
+        Self { decoder, held, waits_for_hub: None }
     }
 
     /// Reads and handles what is there.
@@ -135,14 +136,9 @@ impl Inbox {
         if life.inbound != Inbound::Broadcast {
             return false;
         }
-        let congested = life.shard.hub.congested();
-        if let Some(mailbox) = congested
-            && !self.waits_for_hub
-        {
-            mailbox.wake_when_drained(cx.waker());
-        }
-        self.waits_for_hub = congested.is_some();
-        self.waits_for_hub
+        let Some(mailbox) = life.shard.hub.congested() else { return false };
+        self.waits_for_hub = mailbox.wake_when_drained(cx.waker(), self.waits_for_hub);
+        true
     }
 }
 

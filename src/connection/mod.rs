@@ -9,6 +9,8 @@ mod inbox;
 mod life;
 mod shard;
 mod task;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 pub use clock::Clock;

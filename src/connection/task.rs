@@ -76,6 +76,10 @@ impl ConnectionTask {
         .emit(&shard.recorder);
         shard.count_opened(endpoint);
         let key = shard.add(&outbound);
+        if shard.is_stopping() {
+            // Its request was accepted before, and the others have been told already.
+            outbound.signal(signal::SHUTDOWN);
+        }
         let member_key = shard.local.join(endpoint, Rc::clone(&member));
         let inbound = policy.inbound;
         let mut life = Life::new(Rc::clone(shard), outbound, member, ticket, inbound, now);

@@ -18,8 +18,8 @@ const CONGESTED_MESSAGES: usize = 16_384;
 const OVERHEAD_BYTES: usize = 128;
 
 /// A queue into one shard, filled by all.
-#[derive(Default)]
 pub struct Mailbox {
+    shard: u32,
     inner: Mutex<Inner>,
     /// A copy of `inner.bytes` that is read without the lock.
     bytes: AtomicUsize,
@@ -31,9 +31,29 @@ pub struct Mailbox {
 struct Inner {
     publications: VecDeque<Arc<Publication>>,
     waiting: Vec<Waker>,
+    /// How often `waiting` has been emptied.
+    round: u32,
+}
+
+/// Where the waker of a task that waits lies: in which mailbox, and for which round of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    shard: u32,
+    round: u32,
 }
 
 impl Mailbox {
+    /// The empty mailbox of a shard.
+    pub(super) fn new(shard: usize) -> Self {
+        Self {
+            shard: shard as u32,
+            inner: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            messages: AtomicUsize::new(0),
+            filled: Notify::new(),
+        }
+    }
+
     /// Adds a publication and wakes the shard.
     pub(super) fn push(&self, publication: Arc<Publication>) {
         self.bytes.fetch_add(charge(&publication), Ordering::Relaxed);
@@ -62,9 +82,11 @@ impl Mailbox {
         self.bytes.fetch_sub(charge(publication), Ordering::Relaxed);
         self.messages.fetch_sub(1, Ordering::Relaxed);
         if !self.is_congested() {
-            for waker in std::mem::take(&mut self.lock().waiting) {
-                waker.wake();
-            }
+            let mut inner = self.lock();
+            let waiting = std::mem::take(&mut inner.waiting);
+            inner.round = inner.round.wrapping_add(u32::from(!waiting.is_empty()));
+            drop(inner);
+            waiting.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -74,15 +96,20 @@ impl Mailbox {
             || self.messages.load(Ordering::Relaxed) > CONGESTED_MESSAGES
     }
 
-    /// Wakes a task when there is room again; at once if there is already.
-    pub fn wake_when_drained(&self, waker: &Waker) {
+    /// Wakes a task when there is room again; at once if there is already. `before` is what the
+    /// task's last call gave: a waker that still lies here is not put here twice.
+    pub fn wake_when_drained(&self, waker: &Waker, before: Option<Waiting>) -> Option<Waiting> {
         let mut inner = self.lock();
-        if self.is_congested() {
-            inner.waiting.push(waker.clone());
-        } else {
+        if !self.is_congested() {
             drop(inner);
             waker.wake_by_ref();
+            return None;
         }
+        let waiting = Some(Waiting { shard: self.shard, round: inner.round });
+        if waiting != before {
+            inner.waiting.push(waker.clone());
+        }
+        waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -6,6 +6,8 @@
 
 mod local;
 mod mailbox;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +17,7 @@ use crate::wire::{Opcode, SharedFrame};
 use bytes::Bytes;
 
 pub use local::{FanOut, Local, Member};
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Waiting};
 
 /// A message on its way to everybody on an endpoint.
 pub struct Publication {
@@ -38,7 +40,7 @@ pub struct Hub {
 impl Hub {
     /// A hub of as many shards.
     pub fn new(shards: usize) -> Self {
-        let mailboxes = (0..shards).map(|_| Arc::default()).collect();
+        let mailboxes = (0..shards).map(|shard| Arc::new(Mailbox::new(shard))).collect();
         Self { sequencing: Mutex::new(()), last_seq: AtomicU64::new(0), mailboxes }
     }
 

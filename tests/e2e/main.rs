@@ -4,3 +4,5 @@
 mod support;
 
 mod causes;
+mod fan_out;
+mod many;

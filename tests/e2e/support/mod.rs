@@ -5,6 +5,8 @@ mod metrics;
 mod nginx;
 mod parts;
 mod raw;
+pub mod scrapes;
+pub mod swarm;
 
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
