@@ -8,7 +8,7 @@ mod backlog;
 mod socket_error;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -185,12 +185,16 @@ impl Outbound {
         Poll::Ready(())
     }
 
-    /// Reads; an error is remembered if it is the socket's first.
+    /// Reads; an error is remembered if it is the socket's first. Never pending on a socket that
+    /// has failed.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = stream.as_mut() else {
             return Poll::Ready(Err(ErrorKind::NotConnected.into()));
         };
+        if self.first_error.get().is_some() {
+            return Poll::Ready(read_at_once(stream, buffer));
+        }
         let polled = std::pin::Pin::new(stream).poll_read(cx, buffer);
         if let Poll::Ready(Err(error)) = &polled {
             self.break_with(Operation::Read, error);
@@ -422,6 +426,14 @@ impl Outbound {
         self.phase.set(Phase::Broken);
         self.signal(signal::WRITE_FAILED);
     }
+}
+
+/// Reads without asking the runtime, which may not have heard of what came before the error: a
+/// write fails as soon as an RST is there, readiness is learnt only when the shard next waits.
+fn read_at_once(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    let count = (&*SockRef::from(stream)).read(buffer.initialize_unfilled())?;
+    buffer.advance(count);
+    Ok(())
 }
 
 /// Reads what has arrived, within a bound: closing a socket with unread bytes makes the kernel send
