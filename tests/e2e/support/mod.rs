@@ -1,11 +1,13 @@
 //! What the tests start and look at.
 
+mod ends;
 mod gateway;
 mod metrics;
 mod nginx;
 mod parts;
 mod raw;
 
+pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
 pub use nginx::{Nginx, NginxSettings};
