@@ -57,11 +57,8 @@ impl Inbox {
                     life.note_bytes(count, now);
                     self.take(life, &mut read[..count], (answers, inflater), now);
                 }
+                // After a failed write, an error says that nothing is left to read.
                 Poll::Ready(_) => life.socket_ended(self.decoder.mid_frame(), now),
-                // A write failed and nothing is left to read: that was the end.
-                Poll::Pending if life.outbound.first_error().is_some() => {
-                    life.socket_ended(self.decoder.mid_frame(), now);
-                }
                 Poll::Pending => return,
             }
         }

@@ -156,16 +156,11 @@ impl Shard {
         let mut ticks = interval(TICK);
         // After a stall the missed ticks are not made up for: time goes on from here.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = Instant::now();
         let mut due = Vec::new();
         loop {
             ticks.tick().await;
-            let lag = last.elapsed().saturating_sub(TICK);
-            last = Instant::now();
+            let lag = self.clock.tick();
             TickLagged { shard: self.index, lag }.emit(&self.recorder);
-            if lag > TICK {
-                self.clock.note_stall(lag);
-            }
             let now_us = self.clock.now().attended_us;
             self.wheel.borrow_mut().advance(now_us, |tick, key| due.push((tick, key)));
             for batch in due.chunks(DUE_BATCH) {

@@ -11,7 +11,7 @@ pub(crate) mod tests;
 mod writing;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -184,7 +184,8 @@ impl Outbound {
         Poll::Ready(())
     }
 
-    /// Reads; an error is remembered if it is the socket's first.
+    /// Reads; an error is remembered if it is the socket's first. Never pending on a socket that
+    /// has failed.
     pub fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -194,6 +195,9 @@ impl Outbound {
         let Some(stream) = stream.as_mut() else {
             return Poll::Ready(Err(ErrorKind::NotConnected.into()));
         };
+        if self.first_error.get().is_some() {
+            return Poll::Ready(read_at_once(stream, buffer));
+        }
         let polled = std::pin::Pin::new(stream).poll_read(cx, buffer);
         if let Poll::Ready(Err(error)) = &polled {
             self.break_with(Operation::Read, error);
@@ -293,6 +297,14 @@ impl Outbound {
     pub fn set_due_tick(&self, tick: u64) {
         self.due_tick.set(tick);
     }
+}
+
+/// Reads without asking the runtime, which may not have heard of what came before the error: a
+/// write fails as soon as an RST is there, readiness is learnt only when the shard next waits.
+fn read_at_once(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    let count = (&*SockRef::from(stream)).read(buffer.initialize_unfilled())?;
+    buffer.advance(count);
+    Ok(())
 }
 
 /// Reads what has arrived, within a bound: closing a socket with unread bytes makes the kernel send

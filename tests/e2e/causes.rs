@@ -1,55 +1,36 @@
-//! Each way a connection ends, produced for real and seen at both ends: the code that the client
-//! got, and what `/metrics` and the log say.
+//! Each way a connection ends, produced for real and seen at every end: what the client gets (Close
+//! code, FIN or RST), and what the log line and `/metrics` say.
 
-use super::support::{Gateway, Opening, Raw, Settings, masked_frame};
+mod closes;
+mod endings;
+mod first_error;
+mod limits;
+mod network;
+mod shutdown;
+mod slow;
+mod violations;
 
-const PATH: &str = "/ws-notifications";
+use flate2::{Compress, Compression, FlushCompress};
 
-/// Ends one connection by `act` and checks what the gateway made of it.
-#[track_caller]
-fn check(settings: Settings, act: impl FnOnce(&Gateway, Raw), [initiator, cause, code]: [&str; 3]) {
-    let gateway = settings.start();
-    let client = Opening::new(PATH).open(gateway.public);
-    act(&gateway, client);
-    let labels = [("endpoint", PATH), ("initiator", initiator), ("cause", cause), ("code", code)];
-    let line = gateway.closed_line();
-    assert_eq!((&line["cause"], &line["code"]), (&cause.into(), &code.into()), "{line}");
-    let metrics = gateway.wait_for_metric("disconnects_total", &labels, 1.0);
-    assert_eq!(
-        metrics.sum("disconnects_total", &[]),
-        1.0,
-        "{:?}",
-        metrics.nonzero("disconnects_total")
-    );
-    metrics.check_sums();
+use super::support::Settings;
+
+/// The default endpoint that echoes.
+const ECHO: &str = "/ws-notifications";
+/// The default endpoint that sends every message to everybody.
+const BROADCAST: &str = "/ws";
+
+/// For clients that do not answer our Close: the socket goes soon. One that does might be too slow
+/// for it on a busy machine.
+fn hasty() -> Settings {
+    Settings::new().set("limits.close_wait=25ms")
 }
 
-#[test]
-fn a_close_of_the_client_is_answered_and_counted_with_its_code() {
-    for (code, label) in [(1000, "1000"), (1001, "1001"), (3500, "3xxx"), (4999, "4xxx")] {
-        check(
-            Settings::new(),
-            |_, mut client| {
-                client.send_close(code);
-                assert_eq!(client.read_close().unwrap().close_code(), Some(code));
-                assert!(client.reads_fin(), "FIN, not RST");
-            },
-            ["client", "client_close", label],
-        );
-    }
-}
-
-#[test]
-fn half_a_frame_is_told_from_none() {
-    check(Settings::new(), |_, client| drop(client), ["peer", "peer_eof", "1006"]);
-    check(
-        Settings::new(),
-        |_, mut client| client.send(&masked_frame(0x81, b"hello")[..7]),
-        ["peer", "peer_eof_in_frame", "1006"],
-    );
-}
-
-#[test]
-fn a_reset_is_told_from_an_end() {
-    check(Settings::new(), |_, client| client.reset(), ["peer", "peer_reset", "1006"]);
+/// A compressed payload as it crosses the wire (RFC 7692 §7.2.1).
+fn deflated(payload: &[u8]) -> Vec<u8> {
+    let mut stream = Compress::new(Compression::best(), false);
+    let mut out = Vec::with_capacity(payload.len() + 1024);
+    stream.compress_vec(payload, &mut out, FlushCompress::Sync).unwrap();
+    assert_eq!(stream.total_in(), payload.len() as u64);
+    assert_eq!(out.split_off(out.len() - 4), [0, 0, 0xff, 0xff]);
+    out
 }

@@ -1,5 +1,6 @@
 //! What the tests start and look at.
 
+mod ends;
 mod gateway;
 mod metrics;
 mod nginx;
@@ -8,6 +9,7 @@ mod raw;
 pub mod scrapes;
 pub mod swarm;
 
+pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
 pub use nginx::{Nginx, NginxSettings};

@@ -106,15 +106,21 @@ pub struct Raw {
     unread: Vec<u8>,
 }
 
-impl Raw {
-    /// A TCP connection, nothing more.
-    #[track_caller]
-    pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+impl From<TcpStream> for Raw {
+    /// A client on a socket that is connected already, a second handle to one for instance.
+    fn from(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, unread: Vec::new() }
+    }
+}
+
+impl Raw {
+    /// A TCP connection, nothing more.
+    #[track_caller]
+    pub fn connect(address: SocketAddr) -> Self {
+        TcpStream::connect(address).unwrap().into()
     }
 
     /// A WebSocket on this path.
@@ -163,12 +169,8 @@ impl Raw {
     #[track_caller]
     pub fn read_frame(&mut self) -> Option<Frame> {
         loop {
-            if let Some((header, length)) = self.header()
-                && self.unread.len() >= header + length
-            {
-                let rest = self.unread.split_off(header + length);
-                let bytes = std::mem::replace(&mut self.unread, rest);
-                return Some(Frame { first_byte: bytes[0], payload: bytes[header..].to_vec() });
+            if let Some(frame) = self.unread_frame() {
+                return Some(frame);
             }
             match self.fill() {
                 Ok(0) => return None,
@@ -198,6 +200,21 @@ impl Raw {
         }
     }
 
+    /// Everything up to the end of the stream: the whole frames, and true for FIN, false for RST.
+    #[track_caller]
+    pub fn read_rest(&mut self) -> (Vec<Frame>, bool) {
+        let fin = self.reads_fin();
+        (std::iter::from_fn(|| self.unread_frame()).collect(), fin)
+    }
+
+    /// Sends a message and expects it back as the next frame.
+    #[track_caller]
+    pub fn echo(&mut self, opcode: u8, payload: &[u8]) {
+        self.send_frame(opcode, payload);
+        let back = self.read_frame().expect("an echo");
+        assert_eq!((back.opcode(), back.payload.as_slice()), (opcode, payload));
+    }
+
     /// Ends the socket with RST.
     pub fn reset(self) {
         let linger = Some(Duration::ZERO);
@@ -207,6 +224,17 @@ impl Raw {
     /// Sends FIN; reading goes on.
     pub fn shut_down_write(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// A whole frame among the bytes that were read already.
+    fn unread_frame(&mut self) -> Option<Frame> {
+        let (header, length) = self.header()?;
+        if self.unread.len() < header + length {
+            return None;
+        }
+        let rest = self.unread.split_off(header + length);
+        let bytes = std::mem::replace(&mut self.unread, rest);
+        Some(Frame { first_byte: bytes[0], payload: bytes[header..].to_vec() })
     }
 
     fn header(&self) -> Option<(usize, usize)> {
