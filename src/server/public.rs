@@ -58,8 +58,10 @@ struct Accepted {
 impl PublicListener {
     pub(super) fn new(gateway: Arc<Gateway>, shard: Rc<Shard>) -> Self {
         let proxies = Proxies::new(&gateway.config.server.trusted_proxies);
+        let pong = || async { "pong" };
         let router = Router::new()
-            .route("/ping", get(|| async { "pong" }))
+            .route("/ping", get(pong))
+            .route("/ping/", get(pong))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         Self { gateway, shard, proxies, router, sockets: Cell::new(0) }
@@ -179,6 +181,7 @@ impl PublicListener {
     /// A connection that failed in HTTP. Before the first whole request that is a handshake that
     /// did not come about; later, and without a word of the client's, it is none.
     fn note_failure(&self, error: &hyper::Error, first: bool, since: Duration, peer: SocketAddr) {
+        let why = error.to_string();
         let outcome = if error.is_timeout() {
             Outcome::HeaderTimeout
         } else if error.is_parse_too_large() {
@@ -191,7 +194,6 @@ impl PublicListener {
                 error if error.is_canceled() || error.is_closed() => HttpFailure::Other,
                 _ => HttpFailure::Io,
             };
-            let why = error.to_string();
             HttpConnectionFailed { reason, why: &why, peer: peer.ip() }.emit(&self.shard.recorder);
             return;
         };
@@ -204,11 +206,11 @@ impl PublicListener {
             outcome,
             status: match outcome {
                 Outcome::HeaderTooLarge => Some(431),
-                Outcome::UnreadableRequest => Some(400),
+                Outcome::UnreadableRequest if !is_http2_preface(&why) => Some(400),
                 _ => None,
             },
             duration: since,
-            why: &error.to_string(),
+            why: &why,
             remote: peer.ip(),
             request_id: None,
         }
@@ -266,6 +268,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.sockets.set(self.0.sockets.get() - 1);
     }
+}
+
+/// hyper leaves this one to whoever speaks HTTP/2, and answers nothing; it tells by its words only.
+fn is_http2_preface(why: &str) -> bool {
+    why.contains("HTTP2 preface")
 }
 
 fn user_agent(parts: &request::Parts) -> Option<Box<str>> {
