@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -32,8 +32,6 @@ use crate::telemetry::labels::{HttpFailure, Outcome};
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
-/// Sockets beyond the open WebSockets: handshakes, and requests that are refused for want of room.
-const SOCKETS_BESIDE: usize = 64;
 /// The part of a `User-Agent` that the log gets.
 const USER_AGENT_BYTES_MAX: usize = 200;
 
@@ -219,14 +217,15 @@ impl PublicListener {
 }
 
 impl AcceptObserver for PublicListener {
-    fn accept_failed(&self, error: &io::Error, pause: Duration) {
-        AcceptFailed { error, pause }.emit(&self.shard.recorder);
+    fn accept_failed(&self, failed: AcceptFailed<'_>) {
+        failed.emit(&self.shard.recorder);
     }
 
     /// Whoever sends nothing must not use up the files that the admin side needs.
     fn has_room(&self) -> bool {
-        self.sockets.get() < SOCKETS_BESIDE
-            || self.gateway.admission.open() + self.sockets.get() < self.gateway.max_connections
+        let Gateway { admission, http_sockets, max_connections, sockets_beside, .. } = &*self.gateway;
+        let sockets = http_sockets.load(Ordering::Relaxed);
+        sockets < *sockets_beside || admission.open() + sockets < *max_connections
     }
 }
 
@@ -260,6 +259,7 @@ struct Place(Rc<PublicListener>);
 impl Place {
     fn take(listener: Rc<PublicListener>) -> Self {
         listener.sockets.set(listener.sockets.get() + 1);
+        listener.gateway.http_sockets.fetch_add(1, Ordering::Relaxed);
         Self(listener)
     }
 }
@@ -267,6 +267,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.sockets.set(self.0.sockets.get() - 1);
+        self.0.gateway.http_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
