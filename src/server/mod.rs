@@ -64,7 +64,7 @@ pub fn run(config: Config, warnings: Vec<String>) -> ExitCode {
     ) {
         Ok(logging) => logging,
         Err(error) => {
-            eprintln!("gaugeway: telemetry.log: {error}");
+            eprintln!("gaugeway: {error}");
             return ExitCode::from(2);
         }
     };
