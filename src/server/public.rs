@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,11 +18,12 @@ use axum::{Json, Router};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::Gateway;
+use super::{Gateway, Stage};
 use super::listen::{self, AcceptObserver};
 use crate::connection::{ConnectionTask, Opened, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
@@ -75,32 +78,51 @@ impl PublicListener {
         let listener = tokio::net::TcpListener::from_std(listener)
             .expect("called within the shard's runtime, with a socket that does not block");
         listen::accept_loop(listener, &*self, |stream, peer| {
-            tokio::task::spawn_local(Rc::clone(&self).serve(stream, peer));
+            // Taken now: the loop may accept many before the first task runs.
+            let place = Place::take(Rc::clone(&self));
+            tokio::task::spawn_local(Rc::clone(&self).serve(stream, peer, place));
         })
         .await;
     }
 
     /// Serves HTTP on one socket; ends when it has become a WebSocket or is closed.
-    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let _place = Place::take(Rc::clone(&self));
+    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, _place: Place) {
+        let handshake_timeout = self.gateway.config.server.handshake_timeout;
+        // Whoever asks and does not read the answers meets the same limit as who does not ask. The
+        // call fails only on a socket that is dead already.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(handshake_timeout));
         let began = Instant::now();
         let accepted = Rc::new(Pending { listener: &self, slot: Cell::new(None) });
         let requests = Cell::new(0_u32);
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             requests.set(requests.get() + 1);
             let (listener, accepted) = (&self, &accepted);
-            async move { Ok::<_, Infallible>(listener.answer(request, peer, accepted).await) }
+            // Boxed, because `poll_without_shutdown` wants a future that can be moved.
+            Box::pin(async move {
+                Ok::<_, Infallible>(listener.answer(request, peer, accepted).await)
+            })
         });
-        let served = hyper::server::conn::http1::Builder::new()
+        let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.gateway.config.server.handshake_timeout)
+            .header_read_timeout(handshake_timeout)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-            .without_shutdown()
-            .await;
+            .serve_connection(TokioIo::new(stream), service);
+        let mut stage = self.gateway.stage.subscribe();
+        let mut stopping = pin!(stage.wait_for(|stage| *stage != Stage::Serving));
+        let mut is_stopping = false;
+        let served = poll_fn(|cx| {
+            if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+                is_stopping = true;
+                // Whoever is silent or between two requests goes at once.
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            connection.poll_without_shutdown(cx)
+        })
+        .await;
         match served {
-            Ok(parts) => {
+            Ok(()) => {
+                let parts = connection.into_parts();
                 if let Some(accepted) = accepted.slot.take() {
                     // hyper's leftover shares its read buffer: copied out, so that the buffer dies.
                     let leftover = parts.read_buf.to_vec();
@@ -113,6 +135,8 @@ impl PublicListener {
 
     fn open(&self, stream: TcpStream, leftover: Vec<u8>, accepted: Accepted) {
         let Accepted { ticket, permit, user_agent, started } = accepted;
+        // From here on `write_wait` is the limit.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(None);
         let handshake = started.elapsed();
         let opened = Opened { stream, ticket, permit, handshake, user_agent, leftover };
         tokio::task::spawn_local(ConnectionTask::open(&self.shard, opened));
