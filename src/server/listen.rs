@@ -49,20 +49,19 @@ pub(super) async fn accept_loop(
     observer: &impl AcceptObserver,
     mut serve: impl FnMut(TcpStream, SocketAddr),
 ) {
-    let mut had_room = true;
+    let mut is_paused = false;
     loop {
-        let has_room = observer.has_room();
-        if !has_room {
-            if had_room {
+        if !observer.has_room() {
+            if !is_paused {
                 let error = &"as many sockets are open as there is room for";
                 let reason = AcceptFailure::NoRoom;
                 observer.accept_failed(AcceptFailed { reason, error, pause: ACCEPT_PAUSE });
             }
-            had_room = false;
+            is_paused = true;
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         }
-        had_room = true;
+        is_paused = false;
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // A notification must not wait for an acknowledgement of the one before it. The

@@ -23,8 +23,8 @@ use tokio::net::TcpStream;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::{Gateway, Stage};
 use super::listen::{self, AcceptObserver};
+use super::{Gateway, Stage};
 use crate::connection::{ConnectionTask, Opened, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
 use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
@@ -98,9 +98,9 @@ impl PublicListener {
             requests.set(requests.get() + 1);
             let (listener, accepted) = (&self, &accepted);
             // Boxed, because `poll_without_shutdown` wants a future that can be moved.
-            Box::pin(async move {
-                Ok::<_, Infallible>(listener.answer(request, peer, accepted).await)
-            })
+            Box::pin(
+                async move { Ok::<_, Infallible>(listener.answer(request, peer, accepted).await) },
+            )
         });
         let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -161,8 +161,8 @@ impl PublicListener {
                 Err(never) => match never {},
             };
         };
-        let admitted = examine(&parts, peer, policy, &self.proxies, Uuid::now_v7())
-            .and_then(|ticket| {
+        let admitted =
+            examine(&parts, peer, policy, &self.proxies, Uuid::now_v7()).and_then(|ticket| {
                 let address = ticket.identity.client().address;
                 let permit = self.gateway.admission.admit(address).map_err(Refusal::of)?;
                 Ok((ticket, permit))
@@ -247,7 +247,8 @@ impl AcceptObserver for PublicListener {
 
     /// Whoever sends nothing must not use up the files that the admin side needs.
     fn has_room(&self) -> bool {
-        let Gateway { admission, http_sockets, max_connections, sockets_beside, .. } = &*self.gateway;
+        let Gateway { admission, http_sockets, max_connections, sockets_beside, .. } =
+            &*self.gateway;
         let sockets = http_sockets.load(Ordering::Relaxed);
         sockets < *sockets_beside || admission.open() + sockets < *max_connections
     }
