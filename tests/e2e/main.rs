@@ -1,6 +1,14 @@
 //! End-to-end tests: the real binary, real peers, the real nginx. Each test starts its own parts on
 //! free ports in a private folder, waits for conditions, and ends what it started.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![allow(clippy::float_cmp, reason = "counters count whole things: equality is meant")]
+
 mod support;
 
 mod causes;
+mod command_line;
+mod heads;
+mod limits;
+mod process;
+mod refusals;
