@@ -148,7 +148,8 @@ fn queue(out: impl Write + Send + 'static, lines_max: usize) -> (NonBlocking, Lo
 fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
     let words = filter.split(',').map(str::trim);
     for word in words.filter(|word| !word.contains(['=', '[', '{', ']', '}'])) {
-        if LevelFilter::from_str(word).is_err() {
+        // `tracing` reads an empty word as `error`.
+        if word.is_empty() || LevelFilter::from_str(word).is_err() {
             return Err(LogError::NotALevel {
                 filter: filter.to_owned(),
                 word: word.to_owned(),
