@@ -22,11 +22,17 @@ const COMPRESSION: Name = ("compression", "enabled");
 const AUTH_MODE: Name = ("auth", "mode");
 const ORIGINS: Name = ("auth", "allowed_origins");
 
-/// Files that the process needs beside its connections: listeners, logs, epoll, the bus.
+/// Files that the process needs beside its connections: listeners, logs, epoll, the bus, the admin
+/// side, and handshakes that are refused.
 const RESERVED_FILES: u64 = 100;
 
 /// nginx's own default for `proxy_read_timeout`.
 const NGINX_READ_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How many connections so many open files leave room for; of a small limit a quarter.
+pub fn connections_within(open_files: u64) -> u64 {
+    open_files.saturating_sub(RESERVED_FILES).max(open_files / 4)
+}
 
 /// Notes every mistake between settings in the draft; returns the warnings. A setting that already
 /// has a mistake is left out: its value is not what the user wrote.
@@ -124,13 +130,12 @@ fn connections_fit(draft: &Draft, open_files_max: Option<u64>, warnings: &mut Ve
     let server = &draft.config.server;
     let (all, per_ip) = (server.max_connections, server.max_connections_per_ip);
     if let Some(files) = open_files_max
-        && all as u64 + RESERVED_FILES > files
-        && all > 0
+        && all as u64 > connections_within(files)
     {
         warnings.push(format!(
             "server.max_connections = {all}: this process may open {files} files, so at most {} \
              connections; raise the limit (ulimit -n, LimitNOFILE=) or lower the number",
-            files.saturating_sub(RESERVED_FILES)
+            connections_within(files)
         ));
     }
     if all > 0 && per_ip > all {

@@ -21,6 +21,7 @@ mod suggest;
 mod tests;
 mod value;
 
+pub use check::connections_within;
 pub use load::{Loaded, Origin, Sources, load};
 pub use mistake::{Mistake, Mistakes, Place, printable};
 pub use overrides::Flags;

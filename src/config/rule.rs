@@ -206,7 +206,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// `EnvFilter` takes every lone word for a target and then logs *everything* of it, so that
-/// `"inof"` would silence the gateway: a word close to a level is taken for a slip.
+/// `"inof"` would silence the gateway: a lone word must be a level. The log's set-up says the same.
 fn check_log_filter(filter: &str) -> Result<(), Problem> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     const ADVICE: &str = "write a level (error, warn, info, debug, trace, off) or \
@@ -223,11 +223,12 @@ fn check_log_filter(filter: &str) -> Result<(), Problem> {
             return Err(Problem::new("\"warning\" is not a level", "write \"warn\""));
         }
         let is_level = LEVELS.iter().any(|l| directive.eq_ignore_ascii_case(l));
-        if let (false, Some(level)) = (is_level, closest(directive, LEVELS)) {
-            return Err(Problem::new(
-                format!("{} is not a level", quote(directive)),
-                format!("did you mean \"{level}\"? Write \"{level}\""),
-            ));
+        if !is_level && !directive.contains(['=', '[', '{', ']', '}']) {
+            let advice = match closest(directive, LEVELS) {
+                Some(level) => format!("did you mean \"{level}\"? Write \"{level}\""),
+                None => ADVICE.to_owned(),
+            };
+            return Err(Problem::new(format!("{} is not a level", quote(directive)), advice));
         }
     }
     match EnvFilter::builder().parse(filter) {

@@ -54,7 +54,7 @@ settings! {
         costs: "one comparison per network and handshake";
 
     /// Open WebSocket connections; beyond them a handshake gets 503.
-    /// 0: the limit of open files minus 100.
+    /// 0: the limit of open files minus 100. A larger number is cut to that.
     max_connections: usize = 0,
         unit: "connections",
         range: Rule::Number(0, CONNECTIONS_MAX),

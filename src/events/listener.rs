@@ -1,5 +1,6 @@
 //! The listeners: below and beside the connections.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,11 +11,12 @@ use super::text::{PROSE_CHARS_MAX, bounded};
 use crate::telemetry::labels::{AcceptFailure, HttpFailure, Method, Route};
 use crate::telemetry::{Recorder, Telemetry};
 
-/// A TCP connection could not be accepted. The pause that follows paces these lines, too.
-#[derive(Debug)]
+/// A TCP connection could not be accepted, or none may be for now. The pause that follows paces these lines, too.
 pub struct AcceptFailed<'a> {
-    /// The operating system's word.
-    pub error: &'a io::Error,
+    /// Why, from the closed list.
+    pub reason: AcceptFailure,
+    /// The operating system's word, or ours.
+    pub error: &'a dyn fmt::Display,
     /// How long the accept loop pauses; zero if it goes on at once.
     pub pause: Duration,
 }
@@ -22,12 +24,14 @@ pub struct AcceptFailed<'a> {
 impl AcceptFailed<'_> {
     /// Counts it; logs it unless it is the client's doing.
     pub fn emit(self, recorder: &Recorder) {
-        let Self { error, pause } = self;
-        let reason = AcceptFailure::of(error);
+        let Self { reason, error, pause } = self;
         recorder.accept_failed(reason);
         match reason {
             AcceptFailure::Aborted => {}
-            AcceptFailure::FileLimit | AcceptFailure::Memory | AcceptFailure::Other => {
+            AcceptFailure::FileLimit
+            | AcceptFailure::Memory
+            | AcceptFailure::NoRoom
+            | AcceptFailure::Other => {
                 tracing::event!(
                     Level::WARN,
                     reason = reason.as_str(),

@@ -1,7 +1,6 @@
 //! The admin listener: `/metrics` and `/health`. It is never exposed by the shipped nginx.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +26,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Admin connections at a time.
-const CONNECTIONS_MAX: usize = 32;
+const CONNECTIONS_MAX: usize = 16;
 
 /// Serves until it is dropped.
 pub(super) async fn serve(gateway: Arc<Gateway>, listener: std::net::TcpListener) {
@@ -112,8 +111,8 @@ struct Observer {
 }
 
 impl AcceptObserver for Observer {
-    fn accept_failed(&self, error: &io::Error, pause: Duration) {
-        AcceptFailed { error, pause }.emit(&self.recorder);
+    fn accept_failed(&self, failed: AcceptFailed<'_>) {
+        failed.emit(&self.recorder);
     }
 
     fn has_room(&self) -> bool {

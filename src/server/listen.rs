@@ -7,6 +7,9 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::events::AcceptFailed;
+use crate::telemetry::labels::AcceptFailure;
+
 /// Connections that the kernel keeps until they are accepted (it cuts this at `somaxconn`).
 const BACKLOG: i32 = 4096;
 
@@ -32,10 +35,10 @@ pub(super) fn bind_for_shards(
     (0..shards).map(|_| open(address, true)).collect()
 }
 
-/// What [`accept_loop`] tells of failures.
+/// What [`accept_loop`] asks, and tells of failures.
 pub(super) trait AcceptObserver {
-    /// A connection could not be accepted; the loop pauses so long.
-    fn accept_failed(&self, error: &io::Error, pause: Duration);
+    /// A connection could not be accepted, or none may be any more.
+    fn accept_failed(&self, failed: AcceptFailed<'_>);
     /// May another connection be accepted?
     fn has_room(&self) -> bool;
 }
@@ -46,11 +49,19 @@ pub(super) async fn accept_loop(
     observer: &impl AcceptObserver,
     mut serve: impl FnMut(TcpStream, SocketAddr),
 ) {
+    let mut is_paused = false;
     loop {
         if !observer.has_room() {
+            if !is_paused {
+                let error = &"as many sockets are open as there is room for";
+                let reason = AcceptFailure::NoRoom;
+                observer.accept_failed(AcceptFailed { reason, error, pause: ACCEPT_PAUSE });
+            }
+            is_paused = true;
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         }
+        is_paused = false;
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // A notification must not wait for an acknowledgement of the one before it. The
@@ -60,7 +71,8 @@ pub(super) async fn accept_loop(
             }
             Err(error) => {
                 let pause = if is_about_one_client(&error) { Duration::ZERO } else { ACCEPT_PAUSE };
-                observer.accept_failed(&error, pause);
+                let reason = AcceptFailure::of(&error);
+                observer.accept_failed(AcceptFailed { reason, error: &error, pause });
                 tokio::time::sleep(pause).await;
             }
         }

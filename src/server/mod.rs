@@ -14,12 +14,13 @@ mod shards;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::config::{AuthMode, Config};
+use crate::config::{AuthMode, Config, connections_within};
 use crate::events::{ConfigWarned, GatewayStarted};
 use crate::handshake::{Admission, Endpoints};
 use crate::hub::Hub;
@@ -33,8 +34,9 @@ use shards::ShardThreads;
 /// How often what the `metrics` facade holds is folded, and nothing else.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Files kept for everything that is not a WebSocket: listeners, the admin side, refusals.
-const FILES_RESERVED: usize = 100;
+/// Public sockets beyond the open WebSockets, over all shards: handshakes, and requests that are
+/// refused for want of room. With the admin side's they fit into the files kept for such things.
+const SOCKETS_BESIDE_MAX: usize = 64;
 
 /// What all parts of one gateway share.
 pub(crate) struct Gateway {
@@ -45,7 +47,12 @@ pub(crate) struct Gateway {
     pub(crate) hub: Arc<Hub>,
     pub(crate) gauges: Vec<Arc<ShardGauges>>,
     pub(crate) stage: watch::Sender<Stage>,
+    /// The configured limit, or what the limit of open files leaves room for, if that is less.
     pub(crate) max_connections: usize,
+    /// Public sockets in HTTP, which may be this many even where `max_connections` are taken.
+    pub(crate) sockets_beside: usize,
+    /// Public sockets in HTTP now, over all shards.
+    pub(crate) http_sockets: AtomicUsize,
     pub(crate) began: Instant,
 }
 
@@ -57,7 +64,7 @@ pub fn run(config: Config, warnings: &[String]) -> ExitCode {
     ) {
         Ok(logging) => logging,
         Err(error) => {
-            eprintln!("gaugeway: telemetry.log: {error}");
+            eprintln!("gaugeway: {error}");
             return ExitCode::from(2);
         }
     };
@@ -123,9 +130,10 @@ impl Gateway {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
         };
+        let room = usize::try_from(connections_within(files as u64)).unwrap_or(usize::MAX);
         let max_connections = match config.server.max_connections {
-            0 => files.saturating_sub(FILES_RESERVED).max(1),
-            given => given,
+            0 => room,
+            given => given.min(room),
         };
         let telemetry = Telemetry::new(&TelemetryOptions {
             endpoints: names.clone(),
@@ -143,6 +151,8 @@ impl Gateway {
             stage: watch::Sender::new(Stage::Serving),
             began: Instant::now(),
             max_connections,
+            sockets_beside: SOCKETS_BESIDE_MAX.min(files / 4),
+            http_sockets: AtomicUsize::new(0),
             telemetry,
             endpoints,
             gauges,

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::io;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -16,12 +18,13 @@ use axum::{Json, Router};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::Gateway;
 use super::listen::{self, AcceptObserver};
+use super::{Gateway, Stage};
 use crate::connection::{ConnectionTask, Opened, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
 use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
@@ -32,8 +35,6 @@ use crate::telemetry::labels::{HttpFailure, Outcome};
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
-/// Sockets beyond the open WebSockets: handshakes, and requests that are refused for want of room.
-const SOCKETS_BESIDE: usize = 64;
 /// The part of a `User-Agent` that the log gets.
 const USER_AGENT_BYTES_MAX: usize = 200;
 
@@ -58,8 +59,10 @@ struct Accepted {
 impl PublicListener {
     pub(super) fn new(gateway: Arc<Gateway>, shard: Rc<Shard>) -> Self {
         let proxies = Proxies::new(&gateway.config.server.trusted_proxies);
+        let pong = || async { "pong" };
         let router = Router::new()
-            .route("/ping", get(|| async { "pong" }))
+            .route("/ping", get(pong))
+            .route("/ping/", get(pong))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         Self { gateway, shard, proxies, router, sockets: Cell::new(0) }
@@ -75,32 +78,51 @@ impl PublicListener {
         let listener = tokio::net::TcpListener::from_std(listener)
             .expect("called within the shard's runtime, with a socket that does not block");
         listen::accept_loop(listener, &*self, |stream, peer| {
-            tokio::task::spawn_local(Rc::clone(&self).serve(stream, peer));
+            // Taken now: the loop may accept many before the first task runs.
+            let place = Place::take(Rc::clone(&self));
+            tokio::task::spawn_local(Rc::clone(&self).serve(stream, peer, place));
         })
         .await;
     }
 
     /// Serves HTTP on one socket; ends when it has become a WebSocket or is closed.
-    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let _place = Place::take(Rc::clone(&self));
+    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, _place: Place) {
+        let handshake_timeout = self.gateway.config.server.handshake_timeout;
+        // Whoever asks and does not read the answers meets the same limit as who does not ask. The
+        // call fails only on a socket that is dead already.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(handshake_timeout));
         let began = Instant::now();
         let accepted = Rc::new(Pending { listener: &self, slot: Cell::new(None) });
         let requests = Cell::new(0_u32);
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             requests.set(requests.get() + 1);
             let (listener, accepted) = (&self, &accepted);
-            async move { Ok::<_, Infallible>(listener.answer(request, peer, accepted).await) }
+            // Boxed, because `poll_without_shutdown` wants a future that can be moved.
+            Box::pin(
+                async move { Ok::<_, Infallible>(listener.answer(request, peer, accepted).await) },
+            )
         });
-        let served = hyper::server::conn::http1::Builder::new()
+        let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.gateway.config.server.handshake_timeout)
+            .header_read_timeout(handshake_timeout)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-            .without_shutdown()
-            .await;
+            .serve_connection(TokioIo::new(stream), service);
+        let mut stage = self.gateway.stage.subscribe();
+        let mut stopping = pin!(stage.wait_for(|stage| *stage != Stage::Serving));
+        let mut is_stopping = false;
+        let served = poll_fn(|cx| {
+            if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+                is_stopping = true;
+                // Whoever is silent or between two requests goes at once.
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            connection.poll_without_shutdown(cx)
+        })
+        .await;
         match served {
-            Ok(parts) => {
+            Ok(()) => {
+                let parts = connection.into_parts();
                 if let Some(accepted) = accepted.slot.take() {
                     // hyper's leftover shares its read buffer: copied out, so that the buffer dies.
                     let leftover = parts.read_buf.to_vec();
@@ -113,6 +135,8 @@ impl PublicListener {
 
     fn open(&self, stream: TcpStream, leftover: Vec<u8>, accepted: Accepted) {
         let Accepted { ticket, permit, user_agent, started } = accepted;
+        // From here on `write_wait` is the limit.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(None);
         let handshake = started.elapsed();
         let opened = Opened { stream, ticket, permit, handshake, user_agent, leftover };
         tokio::task::spawn_local(ConnectionTask::open(&self.shard, opened));
@@ -179,6 +203,7 @@ impl PublicListener {
     /// A connection that failed in HTTP. Before the first whole request that is a handshake that
     /// did not come about; later, and without a word of the client's, it is none.
     fn note_failure(&self, error: &hyper::Error, first: bool, since: Duration, peer: SocketAddr) {
+        let why = error.to_string();
         let outcome = if error.is_timeout() {
             Outcome::HeaderTimeout
         } else if error.is_parse_too_large() {
@@ -191,7 +216,6 @@ impl PublicListener {
                 error if error.is_canceled() || error.is_closed() => HttpFailure::Other,
                 _ => HttpFailure::Io,
             };
-            let why = error.to_string();
             HttpConnectionFailed { reason, why: &why, peer: peer.ip() }.emit(&self.shard.recorder);
             return;
         };
@@ -204,11 +228,11 @@ impl PublicListener {
             outcome,
             status: match outcome {
                 Outcome::HeaderTooLarge => Some(431),
-                Outcome::UnreadableRequest => Some(400),
+                Outcome::UnreadableRequest if !is_http2_preface(&why) => Some(400),
                 _ => None,
             },
             duration: since,
-            why: &error.to_string(),
+            why: &why,
             remote: peer.ip(),
             request_id: None,
         }
@@ -217,14 +241,16 @@ impl PublicListener {
 }
 
 impl AcceptObserver for PublicListener {
-    fn accept_failed(&self, error: &io::Error, pause: Duration) {
-        AcceptFailed { error, pause }.emit(&self.shard.recorder);
+    fn accept_failed(&self, failed: AcceptFailed<'_>) {
+        failed.emit(&self.shard.recorder);
     }
 
     /// Whoever sends nothing must not use up the files that the admin side needs.
     fn has_room(&self) -> bool {
-        self.sockets.get() < SOCKETS_BESIDE
-            || self.gateway.admission.open() + self.sockets.get() < self.gateway.max_connections
+        let Gateway { admission, http_sockets, max_connections, sockets_beside, .. } =
+            &*self.gateway;
+        let sockets = http_sockets.load(Ordering::Relaxed);
+        sockets < *sockets_beside || admission.open() + sockets < *max_connections
     }
 }
 
@@ -258,6 +284,7 @@ struct Place(Rc<PublicListener>);
 impl Place {
     fn take(listener: Rc<PublicListener>) -> Self {
         listener.sockets.set(listener.sockets.get() + 1);
+        listener.gateway.http_sockets.fetch_add(1, Ordering::Relaxed);
         Self(listener)
     }
 }
@@ -265,7 +292,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.sockets.set(self.0.sockets.get() - 1);
+        self.0.gateway.http_sockets.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// hyper leaves this one to whoever speaks HTTP/2, and answers nothing; it tells by its words only.
+fn is_http2_preface(why: &str) -> bool {
+    why.contains("HTTP2 preface")
 }
 
 fn user_agent(parts: &request::Parts) -> Option<Box<str>> {

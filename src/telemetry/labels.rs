@@ -96,6 +96,8 @@ vocabulary! {
         Memory => "memory",
         /// `ECONNABORTED` and its like: the client left the backlog before it was accepted.
         Aborted => "aborted",
+        /// As many sockets are open as there is room for; accepting goes on when one has ended.
+        NoRoom => "no_room",
         /// Anything else.
         Other => "other",
     }

@@ -7,7 +7,12 @@
 mod support;
 
 mod causes;
+mod command_line;
 mod fan_out;
+mod heads;
 mod heartbeat;
+mod limits;
 mod many;
+mod process;
+mod refusals;
 mod through_nginx;

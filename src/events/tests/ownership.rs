@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::*;
-use crate::telemetry::labels::{HttpFailure, Method, Route, TaskKind};
+use crate::telemetry::labels::{AcceptFailure, HttpFailure, Method, Route, TaskKind};
 use crate::telemetry::tests::{series, telemetry};
 use crate::telemetry::{Recorder, Telemetry};
 
@@ -57,7 +57,7 @@ const COUNTING: &[(&str, &[Emit])] = &[
         "AcceptFailed",
         &[|_, r| {
             let error = &io::Error::other("made up");
-            AcceptFailed { error, pause: SECOND }.emit(r);
+            AcceptFailed { reason: AcceptFailure::of(error), error, pause: SECOND }.emit(r);
         }],
     ),
     (

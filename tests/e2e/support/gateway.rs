@@ -16,12 +16,13 @@ use super::{Metrics, PATIENCE, wait_for};
 pub struct Settings {
     sets: Vec<String>,
     file: Option<String>,
+    files_max: Option<u32>,
 }
 
 impl Settings {
     /// The defaults, on free ports.
     pub fn new() -> Self {
-        Self { sets: Vec::new(), file: None }
+        Self { sets: Vec::new(), file: None, files_max: None }
     }
 
     /// `--set KEY=VALUE`.
@@ -36,11 +37,26 @@ impl Settings {
         self
     }
 
+    /// Under this limit of open files, soft and hard.
+    pub fn files_max(mut self, files: u32) -> Self {
+        self.files_max = Some(files);
+        self
+    }
+
     /// Starts it and waits until it listens.
     #[track_caller]
     pub fn start(self) -> Gateway {
         let folder = TempDir::new().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gaugeway"));
+        let program = env!("CARGO_BIN_EXE_gaugeway");
+        let mut command = match self.files_max {
+            None => Command::new(program),
+            Some(files) => {
+                // It becomes the gateway by exec: the process id is the same.
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={files}:{files}")).arg(program);
+                command
+            }
+        };
         command.current_dir(folder.path()).arg("serve");
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         for setting in &self.sets {
@@ -158,6 +174,31 @@ impl Gateway {
             );
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+    }
+
+    /// Waits until a metric with these labels exceeds this value.
+    #[track_caller]
+    pub fn wait_for_metric_above(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        wait_for(&format!("{name}{labels:?} > {value}"), || {
+            (self.metrics().sum(name, labels) > value).then_some(())
+        });
+    }
+
+    /// Waits until it has read all that clients have sent to the public listener.
+    #[track_caller]
+    pub fn wait_until_all_is_read(&self) {
+        const ESTABLISHED: &str = "01";
+        let port = format!(":{:04X}", self.public.port());
+        wait_for("the gateway to have read everything", || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            // Address, peer, state, transmit:receive queue.
+            let mut unread = sockets.filter(|fields| {
+                let ours = fields[1].ends_with(&port) && fields[3] == ESTABLISHED;
+                ours && !fields[4].ends_with(":00000000")
+            });
+            unread.next().is_none().then_some(())
+        });
     }
 
     /// Sends a signal (`TERM`, `STOP`, `CONT`, `KILL`).

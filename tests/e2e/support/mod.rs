@@ -6,15 +6,16 @@ mod metrics;
 mod nginx;
 mod parts;
 mod raw;
+pub mod refusals;
 pub mod scrapes;
 pub mod swarm;
 
 pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
-pub use nginx::{Nginx, NginxSettings};
+pub use nginx::{Nginx, NginxSettings, repository};
 pub use parts::{Client, part, part_or_not_run};
-pub use raw::{Frame, Opening, Raw, frame, masked_frame};
+pub use raw::{Answer, Frame, Opening, Raw, frame, masked_frame};
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! A client made of a socket and bytes, for what no library would send.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::PATIENCE;
@@ -100,6 +100,30 @@ fn build(first_byte: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     bytes
 }
 
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    /// The first header of this name (in small letters).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(own, _)| own == name)?;
+        Some(&found.1)
+    }
+
+    /// What `{"error":{…}}` of the body says.
+    #[track_caller]
+    pub fn error(&self) -> serde_json::Value {
+        let body: serde_json::Value = serde_json::from_str(&self.body)
+            .unwrap_or_else(|_| panic!("the body is not JSON: {self:?}"));
+        body["error"].clone()
+    }
+}
+
 /// The socket of a raw client.
 pub struct Raw {
     pub stream: TcpStream,
@@ -121,6 +145,17 @@ impl Raw {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
         TcpStream::connect(address).unwrap().into()
+    }
+
+    /// A TCP connection from another address of this machine (any 127.x.y.z).
+    #[track_caller]
+    pub fn connect_from(source: &str, address: SocketAddr) -> Self {
+        let source: IpAddr = source.parse().unwrap();
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        TcpStream::from(socket).into()
     }
 
     /// A WebSocket on this path.
@@ -163,6 +198,27 @@ impl Raw {
             }
             assert!(self.fill().unwrap() > 0, "EOF within the head: {:?}", self.unread);
         }
+    }
+
+    /// Reads an HTTP answer with its body, of which `Content-Length` tells the length.
+    #[track_caller]
+    pub fn read_answer(&mut self) -> Answer {
+        let head = self.read_head();
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap();
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let mut answer = Answer {
+            status: status.parse().unwrap(),
+            headers: headers.map(|(name, value)| (name.to_lowercase(), value.into())).collect(),
+            body: String::new(),
+        };
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        while self.unread.len() < length {
+            assert!(self.fill().unwrap() > 0, "EOF within the body of {answer:?}");
+        }
+        let rest = self.unread.split_off(length);
+        answer.body = String::from_utf8(std::mem::replace(&mut self.unread, rest)).unwrap();
+        answer
     }
 
     /// The next frame; `None` at the end of the stream, by FIN or RST.
@@ -213,6 +269,13 @@ impl Raw {
         self.send_frame(opcode, payload);
         let back = self.read_frame().expect("an echo");
         assert_eq!((back.opcode(), back.payload.as_slice()), (opcode, payload));
+    }
+
+    /// What is left of the stream, by FIN or RST.
+    #[track_caller]
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        self.reads_fin();
+        std::mem::take(&mut self.unread)
     }
 
     /// Ends the socket with RST.
