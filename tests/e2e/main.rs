@@ -3,4 +3,11 @@
 
 mod support;
 
+mod broadcast;
 mod causes;
+mod clients;
+mod command_line;
+mod compression;
+mod exposition;
+mod printed_commands;
+mod stock_rust;

@@ -1,16 +1,22 @@
 //! What the tests start and look at.
 
+mod deflate;
 mod gateway;
 mod metrics;
 mod nginx;
 mod parts;
 mod raw;
+mod relay;
+mod site;
 
+pub use deflate::{Inflate, deflated_frame};
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
-pub use nginx::{Nginx, NginxSettings};
+pub use nginx::{Nginx, NginxSettings, repository};
 pub use parts::{Client, part, part_or_not_run};
 pub use raw::{Frame, Opening, Raw, frame, masked_frame};
+pub use relay::Relay;
+pub use site::{Route, Site};
 
 use std::time::{Duration, Instant};
 
