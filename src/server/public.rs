@@ -59,7 +59,8 @@ impl PublicListener {
     pub(super) fn new(gateway: Arc<Gateway>, shard: Rc<Shard>) -> Self {
         let proxies = Proxies::new(&gateway.config.server.trusted_proxies);
         let router = Router::new()
-            .route("/ping", get(|| async { "pong" }))
+            .route("/ping", get(ping))
+            .route("/ping/", get(ping))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         Self { gateway, shard, proxies, router, sockets: Cell::new(0) }
@@ -277,6 +278,10 @@ fn no_such_endpoint(gateway: &Gateway) -> Refusal {
     let known = gateway.endpoints.names().join(", ");
     Refusal::new(Outcome::NotFound, "there is no WebSocket endpoint at this path")
         .hint(format!("the endpoints are {known}"))
+}
+
+async fn ping() -> &'static str {
+    "pong"
 }
 
 pub(super) async fn not_found() -> impl IntoResponse {
