@@ -119,7 +119,8 @@ fn check_one_byte_too_many(client: Client) {
             assert_eq!(result["close"]["clean"], true, "{context}");
             let reason = result["close"]["reason"].as_str().unwrap();
             // The pattern shrinks: only after inflating it is too big.
-            let expected = if compression { "inflates to more than" } else { "message of 65537 bytes" };
+            let expected =
+                if compression { "inflates to more than" } else { "message of 65537 bytes" };
             assert!(reason.contains(expected) && reason.contains("65536"), "{context}");
         });
     let labels = [("initiator", "gateway"), ("code", "1009")];

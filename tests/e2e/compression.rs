@@ -71,11 +71,7 @@ fn each_offer_is_agreed_on_or_declined_and_the_connection_opens_in_any_case() {
         (&["permessage-deflate; server_max_window_bits=8, permessage-deflate"], agreed(), 15),
         (&["permessage-deflate; server_max_window_bits=8", "permessage-deflate"], agreed(), 15),
         (&["x-webkit-deflate-frame, permessage-deflate"], agreed(), 15),
-        (
-            &["permessage-deflate; server_max_window_bits=11, permessage-deflate"],
-            window(11),
-            11,
-        ),
+        (&["permessage-deflate; server_max_window_bits=11, permessage-deflate"], window(11), 11),
         // None that can be.
         (&["permessage-deflate; server_max_window_bits=8"], None, 0),
         (&["permessage-deflate; server_max_window_bits"], None, 0),
@@ -281,9 +277,9 @@ fn the_metrics_are_exactly_what_crossed_the_wire() {
         };
         check("wire_bytes_total", connections.iter().map(|(_, bytes)| *bytes as f64).sum());
         let frames = || connections.iter().flat_map(|(frames, _)| frames);
-        let ratios = frames().filter(|frame| frame.first_byte & 0x40 != 0).map(|frame| {
-            Inflate::new(15).read(frame).len() as f64 / frame.payload.len() as f64
-        });
+        let ratios = frames()
+            .filter(|frame| frame.first_byte & 0x40 != 0)
+            .map(|frame| Inflate::new(15).read(frame).len() as f64 / frame.payload.len() as f64);
         check("messages_compressed_total", ratios.clone().count() as f64);
         check("compression_ratio_count", ratios.clone().count() as f64);
         check("compression_ratio_sum", ratios.sum());
@@ -299,7 +295,8 @@ fn the_metrics_are_exactly_what_crossed_the_wire() {
         check("message_size_bytes_sum", payload as f64);
         let count = |opcode| frames().filter(|frame| frame.opcode() == opcode).count() as f64;
         check("message_size_bytes_count", count(1) + count(2));
-        for (opcode, name) in [(1, "text"), (2, "binary"), (8, "close"), (9, "ping"), (10, "pong")] {
+        for (opcode, name) in [(1, "text"), (2, "binary"), (8, "close"), (9, "ping"), (10, "pong")]
+        {
             let labels = [("direction", direction), ("opcode", name)];
             assert_eq!(metrics.sum("messages_total", &labels), count(opcode), "{direction} {name}");
         }
@@ -308,6 +305,12 @@ fn the_metrics_are_exactly_what_crossed_the_wire() {
         let lines = site.gateway.log("connection closed");
         lines.iter().map(|line| line[field].as_u64().unwrap()).sum()
     };
-    assert_eq!(logged("wire_bytes_in") as f64, metrics.sum("wire_bytes_total", &[("direction", "in")]));
-    assert_eq!(logged("wire_bytes_out") as f64, metrics.sum("wire_bytes_total", &[("direction", "out")]));
+    assert_eq!(
+        logged("wire_bytes_in") as f64,
+        metrics.sum("wire_bytes_total", &[("direction", "in")])
+    );
+    assert_eq!(
+        logged("wire_bytes_out") as f64,
+        metrics.sum("wire_bytes_total", &[("direction", "out")])
+    );
 }

@@ -103,7 +103,10 @@ fn every_metric_is_there_from_the_start_with_zero() {
         assert_eq!(metrics.nonzero(name), [""; 0], "{name}");
     }
     let timer = |timer| metrics.sum("timeout_seconds", &[("timer", timer)]);
-    assert_eq!([timer("ping_interval"), timer("pong_wait"), timer("write_wait")], [30.0, 60.0, 15.0]);
+    assert_eq!(
+        [timer("ping_interval"), timer("pong_wait"), timer("write_wait")],
+        [30.0, 60.0, 15.0]
+    );
 }
 
 #[test]
@@ -112,7 +115,10 @@ fn traffic_makes_no_new_series() {
     let before = series(&gateway);
     traffic(&gateway);
     let new: Vec<_> = series(&gateway).difference(&before).cloned().collect();
-    assert_eq!(new, [""; 0], "a rate over a series that was not there before misses its first count");
+    assert_eq!(
+        new, [""; 0],
+        "a rate over a series that was not there before misses its first count"
+    );
     gateway.metrics().check_sums();
 }
 
@@ -139,7 +145,8 @@ fn promtool_finds_nothing_to_say() {
 fn the_round_trip_of_each_kind_of_client_is_seen() {
     for client in Client::ALL {
         let site = Site::start(Settings::new().set("heartbeat.ping_interval=50ms"));
-        let mut scenario = site.scenario(Route::Tls, "/ws-notifications", json!([{ "wait_stdin": true }]));
+        let mut scenario =
+            site.scenario(Route::Tls, "/ws-notifications", json!([{ "wait_stdin": true }]));
         scenario["insecure"] = (client == Client::Chromium).into();
         let mut child = client.command(&scenario).spawn().unwrap();
         let endpoint = [("endpoint", "/ws-notifications")];
