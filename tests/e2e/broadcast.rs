@@ -12,9 +12,11 @@ const PATH: &str = "/ws";
 /// Messages of each sender.
 const EACH: usize = 4;
 
-/// One message: some are long enough to be compressed, some are not.
+/// One message: the first is too short to be compressed; the later ones refer back over more than
+/// a window of 10 bits, so that a receiver with that window cannot read what was made for 15.
 fn message(sender: &str, index: usize) -> String {
-    format!("{sender} {index} {}", "la".repeat(index * 100))
+    let words: Vec<_> = (0..index * 300).map(|word| (word % 200 * 7919).to_string()).collect();
+    format!("{sender} {index} {}", words.join(" "))
 }
 
 /// A stock client that waits for the start, sends its messages and receives everybody's.
@@ -35,7 +37,7 @@ impl Chatter {
         let mut steps = vec![json!({ "wait_stdin": true })];
         steps.extend(sends);
         steps.push(json!({ "expect_messages": total }));
-        let mut scenario = site.scenario(route, PATH, steps.into());
+        let mut scenario = site.scenario(route, PATH, &steps.into());
         if client == Client::Chromium {
             scenario["insecure"] = true.into();
         } else {

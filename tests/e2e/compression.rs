@@ -104,7 +104,7 @@ fn where_it_is_off_nobody_gets_it() {
     let site = Site::start(Settings::new().set("compression.enabled=false"));
     let steps = json!([{ "send": { "text_length": 5000 } }, { "expect": { "text_length": 5000 } }]);
     for client in Client::ALL {
-        let mut scenario = site.scenario(Route::Tls, ECHO, steps.clone());
+        let mut scenario = site.scenario(Route::Tls, ECHO, &steps);
         scenario["insecure"] = (client == Client::Chromium).into();
         let result = client.run(&scenario);
         assert_eq!(result["ok"], true, "{result}");
@@ -126,7 +126,7 @@ fn where_it_is_required_a_client_without_it_gets_400() {
     let steps = json!([{ "send": { "text_length": 5000 } }, { "expect": { "text_length": 5000 } }]);
     for client in [Client::Ws, Client::Python] {
         for route in Route::ALL {
-            let mut scenario = site.scenario(route, ECHO, steps.clone());
+            let mut scenario = site.scenario(route, ECHO, &steps);
             assert_eq!(client.run(&scenario)["ok"], true, "{client:?} {route:?}");
             scenario["compression"] = false.into();
             let result = client.run(&scenario);
@@ -222,7 +222,7 @@ fn with_context_takeover_similar_messages_shrink_for_ws_and_python() {
             });
             let result = client.run(&scenario);
             assert_eq!(result["ok"], true, "{client:?} {takeover}: {result}");
-            let (frames, _) = &relay.from_server()[0];
+            let (frames, _) = &relay.sent_by_server()[0];
             let sizes: Vec<_> = frames
                 .iter()
                 .filter(|frame| frame.first_byte == 0xc1)
@@ -269,7 +269,9 @@ fn the_metrics_are_exactly_what_crossed_the_wire() {
         assert!(raw.reads_fin());
     }
     let metrics = site.gateway.wait_for_metric("disconnects_total", &[], 2.0);
-    for (direction, connections) in [("in", relay.from_clients()), ("out", relay.from_server())] {
+    for (direction, connections) in
+        [("in", relay.sent_by_clients()), ("out", relay.sent_by_server())]
+    {
         let labels = [("direction", direction)];
         let check = |name: &str, expected: f64| {
             let counted = metrics.sum(name, &labels);

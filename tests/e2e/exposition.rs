@@ -146,7 +146,7 @@ fn the_round_trip_of_each_kind_of_client_is_seen() {
     for client in Client::ALL {
         let site = Site::start(Settings::new().set("heartbeat.ping_interval=50ms"));
         let mut scenario =
-            site.scenario(Route::Tls, "/ws-notifications", json!([{ "wait_stdin": true }]));
+            site.scenario(Route::Tls, "/ws-notifications", &json!([{ "wait_stdin": true }]));
         scenario["insecure"] = (client == Client::Chromium).into();
         let mut child = client.command(&scenario).spawn().unwrap();
         let endpoint = [("endpoint", "/ws-notifications")];

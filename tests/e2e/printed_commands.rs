@@ -22,15 +22,12 @@ fn printed() -> Vec<Printed> {
     });
     let mut printed: Vec<Printed> = Vec::new();
     for line in blocks.flat_map(str::lines) {
-        match line.strip_prefix("$ ") {
-            Some(command) => {
-                printed.push(Printed { command: command.to_owned(), output: String::new() });
-            }
-            None => {
-                let last = printed.last_mut().expect("a block begins with a command");
-                last.output += line;
-                last.output += "\n";
-            }
+        if let Some(command) = line.strip_prefix("$ ") {
+            printed.push(Printed { command: command.to_owned(), output: String::new() });
+        } else {
+            let last = printed.last_mut().expect("a block begins with a command");
+            last.output += line;
+            last.output += "\n";
         }
     }
     printed

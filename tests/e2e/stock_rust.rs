@@ -48,7 +48,7 @@ async fn next(client: &mut Client) -> Message {
 }
 
 /// Runs a conversation on every route; the site is given back for a look at its metrics.
-fn on_every_route(conversation: impl AsyncFn(&Site, Route)) -> Site {
+fn on_every_route(conversation: &impl AsyncFn(&Site, Route)) -> Site {
     let site = Site::start(Settings::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for route in Route::ALL {
@@ -59,7 +59,7 @@ fn on_every_route(conversation: impl AsyncFn(&Site, Route)) -> Site {
 
 #[test]
 fn messages_come_back_as_they_were_sent() {
-    let site = on_every_route(async |site, route| {
+    let site = on_every_route(&async |site, route| {
         let mut client = try_open(site, route, ECHO).await.unwrap();
         for size in [0, 1, 125, 126, 127, 65535, LIMIT] {
             for message in [Message::text("ä".repeat(size / 2)), Message::binary(vec![7; size])] {
@@ -81,7 +81,7 @@ fn messages_come_back_as_they_were_sent() {
 
 #[test]
 fn fragments_with_a_ping_between_become_one_message() {
-    on_every_route(async |site, route| {
+    on_every_route(&async |site, route| {
         let mut client = try_open(site, route, ECHO).await.unwrap();
         let fragment = |payload: &'static [u8], data, last| {
             Message::Frame(Frame::message(payload, OpCode::Data(data), last))
@@ -98,7 +98,7 @@ fn fragments_with_a_ping_between_become_one_message() {
 
 #[test]
 fn one_byte_too_many_is_refused_with_1009_even_in_fragments() {
-    let site = on_every_route(async |site, route| {
+    let site = on_every_route(&async |site, route| {
         let whole = vec![Message::binary(vec![0; LIMIT + 1])];
         let fragment = |length, data, last| {
             Message::Frame(Frame::message(vec![0; length], OpCode::Data(data), last))
@@ -125,7 +125,7 @@ fn one_byte_too_many_is_refused_with_1009_even_in_fragments() {
 
 #[test]
 fn a_refusal_is_an_http_answer_with_a_reason() {
-    on_every_route(async |site, route| {
+    on_every_route(&async |site, route| {
         let Err(Error::Http(answer)) = try_open(site, route, "/im").await else {
             panic!("{route:?}: not refused")
         };

@@ -9,8 +9,8 @@ use super::Frame;
 /// Relays every connection to one address. It ends with its connections.
 pub struct Relay {
     pub address: SocketAddr,
-    from_clients: Record,
-    from_server: Record,
+    sent_by_clients: Record,
+    sent_by_server: Record,
 }
 
 type Record = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -19,30 +19,30 @@ impl Relay {
     /// Begins to accept.
     pub fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (from_clients, from_server) = (Record::default(), Record::default());
+        let (sent_by_clients, sent_by_server) = (Record::default(), Record::default());
         let relay = Self {
             address: listener.local_addr().unwrap(),
-            from_clients: Arc::clone(&from_clients),
-            from_server: Arc::clone(&from_server),
+            sent_by_clients: Arc::clone(&sent_by_clients),
+            sent_by_server: Arc::clone(&sent_by_server),
         };
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let server = TcpStream::connect(to).unwrap();
-                copy(client.try_clone().unwrap(), server.try_clone().unwrap(), &from_clients);
-                copy(server, client, &from_server);
+                copy(client.try_clone().unwrap(), server.try_clone().unwrap(), &sent_by_clients);
+                copy(server, client, &sent_by_server);
             }
         });
         relay
     }
 
     /// Frames that clients sent so far, by connection, and the bytes that they took.
-    pub fn from_clients(&self) -> Vec<(Vec<Frame>, u64)> {
-        self.from_clients.lock().unwrap().iter().map(|bytes| frames(bytes)).collect()
+    pub fn sent_by_clients(&self) -> Vec<(Vec<Frame>, u64)> {
+        self.sent_by_clients.lock().unwrap().iter().map(|bytes| frames(bytes)).collect()
     }
 
     /// Frames that the server sent so far, by connection, and the bytes that they took.
-    pub fn from_server(&self) -> Vec<(Vec<Frame>, u64)> {
-        self.from_server.lock().unwrap().iter().map(|bytes| frames(bytes)).collect()
+    pub fn sent_by_server(&self) -> Vec<(Vec<Frame>, u64)> {
+        self.sent_by_server.lock().unwrap().iter().map(|bytes| frames(bytes)).collect()
     }
 }
 
@@ -51,7 +51,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, record: &Record) {
     let index = record.lock().unwrap().len();
     record.lock().unwrap().push(Vec::new());
     std::thread::spawn(move || {
-        let mut buffer = [0; 65536];
+        let mut buffer = vec![0; 65536];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             // Kept before it is passed on: who has received it finds it in the record.
             record.lock().unwrap()[index].extend_from_slice(&buffer[..count]);

@@ -51,9 +51,9 @@ impl Site {
         format!("{scheme}://{}{path}", self.address(route))
     }
 
-    /// A scenario for a stock client. Chromium cannot be told of an authority: it takes any; the
+    /// A scenario for a stock client. A browser cannot be told of an authority: it takes any; the
     /// others check the certificate.
-    pub fn scenario(&self, route: Route, path: &str, steps: Value) -> Value {
+    pub fn scenario(&self, route: Route, path: &str, steps: &Value) -> Value {
         json!({
             "url": self.url(route, path),
             "ca": self.nginx.ca(),
