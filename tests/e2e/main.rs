@@ -6,13 +6,20 @@
 
 mod support;
 
+mod broadcast;
 mod causes;
+mod clients;
 mod command_line;
+mod compression;
+mod exposition;
 mod fan_out;
 mod heads;
 mod heartbeat;
 mod limits;
 mod many;
+mod printed_commands;
 mod process;
 mod refusals;
+mod stock_rust;
+mod terminal_clients;
 mod through_nginx;

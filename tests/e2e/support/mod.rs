@@ -1,21 +1,27 @@
 //! What the tests start and look at.
 
+mod deflate;
 mod ends;
 mod gateway;
 mod metrics;
 mod nginx;
 mod parts;
 mod raw;
-pub mod refusals;
-pub mod scrapes;
-pub mod swarm;
 
+pub mod refusals;
+mod relay;
+pub mod scrapes;
+mod site;
+pub mod swarm;
+pub use deflate::{Inflate, deflated_frame};
 pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
 pub use nginx::{Nginx, NginxSettings, repository};
 pub use parts::{Client, part, part_or_not_run};
 pub use raw::{Answer, Frame, Opening, Raw, frame, masked_frame};
+pub use relay::Relay;
+pub use site::{Route, Site};
 
 use std::time::{Duration, Instant};
 

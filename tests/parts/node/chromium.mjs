@@ -50,5 +50,6 @@ function inPage(scenario, run) {
     wait: () => window.hostWait(),
     ping: cannot("send a ping"),
     terminate: cannot("drop its socket"),
+    sendFragments: cannot("choose its frames"),
   });
 }

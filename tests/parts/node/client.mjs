@@ -13,7 +13,7 @@ let refused = null;
 
 function open() {
   socket = new WebSocket(scenario.url, scenario.protocols ?? [], {
-    perMessageDeflate: scenario.compression ?? true,
+    perMessageDeflate: deflateOptions(scenario.compression ?? true),
     headers: scenario.headers,
     origin: scenario.origin,
     rejectUnauthorized: !scenario.insecure,
@@ -30,6 +30,17 @@ function open() {
     });
   });
   return socket;
+}
+
+/** `true`, `false`, or the window that the server is asked for. */
+function deflateOptions(compression) {
+  if (typeof compression === "boolean") return compression;
+  return { serverMaxWindowBits: compression.server_max_window_bits };
+}
+
+/** One message in several frames. */
+function sendFragments(payloads) {
+  payloads.forEach((payload, index) => socket.send(payload, { fin: index === payloads.length - 1 }));
 }
 
 function ping(text) {
@@ -49,6 +60,7 @@ const result = await runScenario(scenario, open, {
   wait: lineReader(),
   ping,
   terminate: () => socket.terminate(),
+  sendFragments,
 });
 if (refused) result.error = `refused with ${refused.status}`;
 print({ client: `ws ${version}`, ...result, refused });

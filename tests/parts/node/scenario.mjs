@@ -5,7 +5,8 @@
 /**
  * @param {object} scenario  `{steps, timeout_ms}`
  * @param {() => WebSocket} open  makes the socket; called once
- * @param {object} host  `{mark(name), wait()}`, and what only some clients can: `{ping(text), terminate()}`
+ * @param {object} host  `{mark(name), wait()}`, and what only some clients can:
+ *   `{ping(text), terminate(), sendFragments(payloads)}`
  */
 export async function runScenario(scenario, open, host) {
   const timeoutMs = scenario.timeout_ms ?? 10_000;
@@ -77,6 +78,7 @@ export async function runScenario(scenario, open, host) {
     });
   const steps = {
     send: (value) => socket.send(payloadOf(value)),
+    send_fragments: (values) => host.sendFragments(values.map(payloadOf)),
     expect: async (value) => {
       const [wanted, got] = [payloadOf(value), await nextMessage()];
       if (!same(wanted, got)) {

@@ -8,6 +8,7 @@ import sys
 import websockets
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
@@ -40,6 +41,13 @@ def tls_context(scenario):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def deflate_options(compression):
+    """True, false, or the window that the server is asked for."""
+    if isinstance(compression, bool):
+        return {"compression": "deflate" if compression else None}
+    return {"compression": None, "extensions": [ClientPerMessageDeflateFactory(**compression)]}
 
 
 class Client:
@@ -77,6 +85,8 @@ class Client:
     async def step(self, name, value):
         if name == "send":
             await self.within("room to send", self.socket.send(payload_of(value)))
+        elif name == "send_fragments":
+            await self.within("room to send", self.socket.send([payload_of(each) for each in value]))
         elif name == "expect":
             wanted, got = payload_of(value), await self.next_message()
             if wanted != got:
@@ -131,7 +141,7 @@ async def run_scenario(scenario):
     try:
         socket = await connect(
             scenario["url"],
-            compression="deflate" if scenario.get("compression", True) else None,
+            **deflate_options(scenario.get("compression", True)),
             subprotocols=scenario.get("protocols") or None,
             origin=scenario.get("origin"),
             additional_headers=scenario.get("headers"),
