@@ -1,6 +1,8 @@
 //! The rules of the house, held by a test so that they cannot erode. Each rule also proves that it
 //! can fail, on a small sample that breaks it.
 
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
+
 #[path = "tidy/code.rs"]
 mod code;
 #[path = "tidy/rules.rs"]

@@ -201,7 +201,7 @@ fn a_request_that_is_half_there_at_the_end_is_told_so() {
     client.send(&request.as_bytes()[..60]);
     gateway.wait_until_all_is_read();
     gateway.signal("TERM");
-    wait_for("the end to begin", || gateway.log("stopping").pop());
+    wait_for("the end to begin", || (gateway.admin_get("/health/ready").0 == 503).then_some(()));
     client.send(&request.as_bytes()[60..]);
     let answer = client.read_answer();
     check_answer(&answer, 503, "shutting_down", "");

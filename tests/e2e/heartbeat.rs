@@ -208,10 +208,13 @@ fn a_paused_reader_is_not_taken_for_dead() {
     let mut client = Raw::open(ends.gateway.public, PATH);
     let message = masked_frame(0x82, &vec![5; 65_536]);
     let mut writer = Raw::from(client.stream.try_clone().unwrap());
+    let (answer, pings) = std::sync::mpsc::channel::<Vec<u8>>();
     let writing = std::thread::spawn(move || {
         for _ in 0..MESSAGES {
             writer.send(&message);
+            pings.try_iter().for_each(|ping| writer.send_frame(10, &ping));
         }
+        pings.iter().for_each(|ping| writer.send_frame(10, &ping));
     });
     // Its echoes fill the socket and then the queue; reading pauses, for longer than the pong wait.
     ends.gateway.wait_for_metric("backlogged_connections", &[], 1.0);
@@ -222,10 +225,11 @@ fn a_paused_reader_is_not_taken_for_dead() {
         let frame = client.read_frame().expect("an echo or a ping");
         match frame.opcode() {
             2 => echoes += 1,
-            9 => client.send_frame(10, &frame.payload),
+            9 => answer.send(frame.payload).unwrap(),
             other => panic!("opcode {other} after {echoes} echoes"),
         }
     }
+    drop(answer);
     writing.join().unwrap();
     client.send_close(1000);
     ends.expect("a paused reader", ["client", "client_close", "1000"]);

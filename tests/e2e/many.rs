@@ -70,7 +70,7 @@ async fn end(mut peer: Peer, act: Act) {
         Act::Reset => peer.reset(),
         Act::HalfFrame => peer.send(&masked_frame(0x81, b"hello")[..7]).await,
         Act::Oversize => {
-            peer.send(&masked_frame(0x82, &[0; 65_537])).await;
+            peer.send(&masked_frame(0x82, &vec![0; 65_537])).await;
             assert_eq!(peer.read_close().await, Some(1009));
             peer.answer_close(1009).await;
         }

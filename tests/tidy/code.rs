@@ -84,7 +84,7 @@ impl Repository {
 }
 
 pub fn is_rust(path: &str) -> bool {
-    path.ends_with(".rs")
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "rs")
 }
 
 pub fn is_metric(word: &str) -> bool {

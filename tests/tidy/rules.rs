@@ -78,7 +78,11 @@ fn is_not_events(path: &str) -> bool {
 }
 
 fn is_document(path: &str) -> bool {
-    path.ends_with(".md") && path != "CHANGELOG.md"
+    is_markdown(path) && path != "CHANGELOG.md"
+}
+
+fn is_markdown(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "md")
 }
 
 fn layer_of(module: &str) -> Option<usize> {
@@ -213,7 +217,7 @@ fn missing_files(file: &File, repository: &Repository) -> Vec<String> {
     let words = quoted(&file.text).filter_map(|quoted| quoted.split([' ', '#']).next());
     let named = words.filter(|word| {
         let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b));
-        let ours = word.ends_with(".rs") || word.ends_with(".md") || word.ends_with('/');
+        let ours = is_rust(word) || is_markdown(word) || word.ends_with('/');
         let below = ["src/", "tests/", "docs/", "nginx/", "bench/", "fuzz/", "examples/"];
         let made = word.starts_with("target/") || word.contains("node_modules");
         let inside = below.iter().any(|top| word.starts_with(top));

@@ -87,7 +87,7 @@ fn literals_comments_and_tests_are_blanked() {
     let check = |text: &str, expected: &str| assert_eq!(without_comments(text), expected, "{text}");
     check("a // b\nc", "a     \nc");
     check("a /* b\n */ c", "a     \n    c");
-    check(r#"f("a\"b", 'c', '\'', "d")"#, r#"f(      ,    ,     ,    )"#);
+    check(r#"f("a\"b", 'c', '\'', "d")"#, "f(      ,    ,     ,    )");
     check("f::<'a>('b')", "f::<'a>(   )");
     check("r#\"a\"b\"# c", "         c");
     let tested = "a\n#[cfg(test)]\nmod tests { fn f() { {} } }\nb\n#[cfg(test)]\nmod c;\nd";

@@ -113,8 +113,7 @@ pub fn check_page(page: &str) -> HashMap<String, f64> {
         let name = series.split('{').next().unwrap();
         let part = name.strip_prefix(family).unwrap_or_else(|| panic!("{line} under {family}"));
         match (kind, part) {
-            ("counter", "") => {}
-            ("histogram", "_sum") => {}
+            ("counter", "") | ("histogram", "_sum") => {}
             ("histogram", "_count") => assert_eq!(value, bucket, "{line}: the last bucket"),
             ("histogram", "_bucket") => {
                 let owner = series.split("le=\"").next().unwrap();

@@ -45,7 +45,7 @@ impl Site {
         }
     }
 
-    /// The URL of a path by this route, for WebSockets.
+    /// The `ws:` or `wss:` address of a path by this route.
     pub fn url(&self, route: Route, path: &str) -> String {
         let scheme = if route == Route::Tls { "wss" } else { "ws" };
         format!("{scheme}://{}{path}", self.address(route))

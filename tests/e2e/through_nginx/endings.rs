@@ -118,6 +118,8 @@ fn a_reset_under_broadcasts_is_never_taken_for_the_gateways_doing() {
     let mut sender = Raw::open(stand.ends.gateway.public, BROADCAST);
     for (way, address) in stand.ways().into_iter().cycle().take(20) {
         let mut client = open(address, BROADCAST);
+        client.echo(1, b"I am in");
+        assert!(sender.read_frame().is_some());
         for _ in 0..5 {
             sender.send_frame(2, &vec![2; 30_000]);
         }

@@ -1,5 +1,6 @@
 //! What nginx itself does to a tunnel, and how its log lines join with the gateway's.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::Value;
@@ -41,13 +42,14 @@ fn check(
     (stand, lines)
 }
 
-/// The workers that the gateway's lines name.
-fn workers(stand: &Stand) -> Vec<String> {
-    let lines = stand.ends.gateway.log("connection opened");
-    let mut pids: Vec<_> = lines.iter().map(|line| line["nginx_pid"].to_string()).collect();
-    pids.sort();
-    pids.dedup();
-    pids
+/// The workers that the gateway's lines name, once there are so many of these.
+#[track_caller]
+fn workers(stand: &Stand, connections: usize) -> BTreeSet<String> {
+    wait_for("the opening lines", || {
+        let lines = stand.ends.gateway.log("connection opened");
+        let pids = lines.iter().map(|line| line["nginx_pid"].to_string());
+        (lines.len() == connections).then(|| pids.collect())
+    })
 }
 
 #[test]
@@ -74,8 +76,8 @@ fn an_nginx_that_is_told_to_end_takes_its_tunnels_with_it() {
 fn a_killed_worker_takes_its_tunnels_with_it() {
     let (stand, lines) = check(
         |nginx| nginx.option("--set", "worker_processes=2"),
-        |stand, _| {
-            for pid in workers(stand) {
+        |stand, clients| {
+            for pid in workers(stand, clients.len()) {
                 assert!(
                     Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap().success()
                 );
@@ -131,6 +133,7 @@ fn the_lines_of_nginx_and_the_gateway_join() {
         // The gateway's bytes of the tunnel are those that nginx got, behind the answer's head.
         let received: u64 = access["upstream_bytes_received"].as_str().unwrap().parse().unwrap();
         assert!(received > closed["wire_bytes_out"].as_u64().unwrap(), "{access} {closed}");
+        // The closing line is there, so the opening one is.
         let opened = stand.ends.gateway.log("connection opened");
         let opened = opened.last().unwrap();
         for field in ["request_id", "nginx_host", "nginx_pid", "nginx_connection"] {

@@ -26,8 +26,13 @@ export async function runScenario(scenario, open, host) {
         settle(value);
       };
       const check = () => {
-        const value = condition();
-        if (value !== undefined) finish(resolve, value);
+        try {
+          const value = condition();
+          if (value !== undefined) finish(resolve, value);
+        } catch (error) {
+          // Thrown from here it would end the program without a result: this runs inside the socket's events.
+          finish(reject, error);
+        }
       };
       wakers.add(check);
       check();
