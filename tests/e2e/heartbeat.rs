@@ -212,9 +212,13 @@ fn a_paused_reader_is_not_taken_for_dead() {
     let writing = std::thread::spawn(move || {
         for _ in 0..MESSAGES {
             writer.send(&message);
-            pings.try_iter().for_each(|ping| writer.send_frame(10, &ping));
+            for ping in pings.try_iter() {
+                writer.send_frame(10, &ping);
+            }
         }
-        pings.iter().for_each(|ping| writer.send_frame(10, &ping));
+        for ping in &pings {
+            writer.send_frame(10, &ping);
+        }
     });
     // Its echoes fill the socket and then the queue; reading pauses, for longer than the pong wait.
     ends.gateway.wait_for_metric("backlogged_connections", &[], 1.0);

@@ -31,53 +31,49 @@ impl NginxSettings {
     /// Renders the shipped files and starts nginx.
     #[track_caller]
     pub fn start(self) -> Nginx {
-        let folder = TempDir::new().unwrap();
-        let upstreams: Vec<_> = self.upstreams.iter().map(ToString::to_string).collect();
         // A free port may be taken before nginx binds it: then another is tried.
-        for _ in 0..10 {
-            let (plain, tls) = (free_port(), free_port());
-            let rendered = Command::new(repository().join("nginx/render"))
-                .arg(folder.path())
-                .args(["--http-port", &plain.to_string(), "--https-port", &tls.to_string()])
-                .args(["--upstream", &upstreams.join(",")])
-                .arg("--certs")
-                .arg(certificates())
-                .args(&self.options)
-                .output()
-                .unwrap();
-            assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
-            let child = Command::new(part("nginx"))
-                .args(["-p", folder.path().to_str().unwrap(), "-c", "nginx.conf"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-            let mut nginx = Nginx { child, folder, plain: address(plain), tls: address(tls) };
-            let up = wait_for("nginx to listen or to end", || {
-                if nginx.child.try_wait().unwrap().is_some() {
-                    return Some(false);
-                }
-                TcpStream::connect(nginx.plain).ok().map(|_| true)
-            });
-            if up {
-                return nginx;
-            }
-            assert!(
-                nginx.error_log().contains("Address already in use"),
-                "nginx does not start: {}",
-                nginx.error_log()
-            );
-            return self_again(nginx, self);
-        }
-        panic!("no free port for nginx");
+        let mut tries = (0..10).map(|_| self.try_start());
+        tries.find_map(Result::ok).expect("free ports for nginx")
     }
-}
 
-fn self_again(nginx: Nginx, settings: NginxSettings) -> Nginx {
-    drop(nginx);
-    settings.start()
+    /// The error log, if a port was taken.
+    #[track_caller]
+    fn try_start(&self) -> Result<Nginx, String> {
+        let folder = TempDir::new().unwrap();
+        let (plain, tls) = (free_port(), free_port());
+        let upstreams: Vec<_> = self.upstreams.iter().map(ToString::to_string).collect();
+        let rendered = Command::new(repository().join("nginx/render"))
+            .arg(folder.path())
+            .args(["--http-port", &plain.to_string(), "--https-port", &tls.to_string()])
+            .args(["--upstream", &upstreams.join(",")])
+            .arg("--certs")
+            .arg(certificates())
+            .args(&self.options)
+            .output()
+            .unwrap();
+        assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+        let child = Command::new(part("nginx"))
+            .args(["-p", folder.path().to_str().unwrap(), "-c", "nginx.conf"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut nginx = Nginx { child, folder, plain: address(plain), tls: address(tls) };
+        let up = wait_for("nginx to listen or to end", || {
+            if nginx.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            TcpStream::connect(nginx.plain).ok().map(|_| true)
+        });
+        if up {
+            return Ok(nginx);
+        }
+        let log = nginx.error_log();
+        assert!(log.contains("Address already in use"), "nginx does not start: {log}");
+        Err(log)
+    }
 }
 
 /// A running nginx; it is ended with the test.

@@ -35,11 +35,11 @@ pub fn part_or_not_run(name: &str, test: &str) -> Option<PathBuf> {
 }
 
 fn find(name: &str) -> Option<PathBuf> {
+    static FILE: OnceLock<HashMap<String, String>> = OnceLock::new();
     let variable = format!("PART_{}", name.to_uppercase().replace(['-', '.'], "_"));
     if let Some(path) = std::env::var_os(&variable) {
         return Some(path.into());
     }
-    static FILE: OnceLock<HashMap<String, String>> = OnceLock::new();
     let file = FILE.get_or_init(|| {
         let text = std::fs::read_to_string(repository().join("target/parts/env"));
         let text = text.unwrap_or_default();

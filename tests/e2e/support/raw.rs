@@ -20,7 +20,7 @@ impl Opening {
 
     /// With one more header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers += &format!("{name}: {value}\r\n");
+        self.headers.extend([name, ": ", value, "\r\n"]);
         self
     }
 
@@ -87,11 +87,11 @@ fn build(first_byte: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     match payload.len() {
         length @ 0..=125 => bytes.push(mask_bit | length as u8),
         length @ 126..=0xffff => {
-            bytes.push(mask_bit | 126);
+            bytes.push(mask_bit | 0x7e);
             bytes.extend((length as u16).to_be_bytes());
         }
         length => {
-            bytes.push(mask_bit | 127);
+            bytes.push(mask_bit | 0x7f);
             bytes.extend((length as u64).to_be_bytes());
         }
     }
@@ -318,7 +318,7 @@ impl Raw {
     }
 
     fn fill(&mut self) -> std::io::Result<usize> {
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; 16384];
         let count = self.stream.read(&mut buffer)?;
         self.unread.extend_from_slice(&buffer[..count]);
         Ok(count)
