@@ -16,7 +16,8 @@ use code::{File, Repository};
 use rules::RULES;
 
 /// Generated, or somebody else's.
-const NOT_OURS: [&str; 6] = ["target", ".git", "node_modules", "corpus", "artifacts", "Cargo.lock"];
+const NOT_OURS: [&str; 7] =
+    ["target", ".git", ".build", "node_modules", "corpus", "artifacts", "Cargo.lock"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -312,7 +312,8 @@ fn read_at_once(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> 
 fn discard_unread(stream: &TcpStream) {
     let mut buffer = [0; 4096];
     for _ in 0..64 {
-        match stream.try_read(&mut buffer) {
+        // Asked of the kernel, for the same reason as above.
+        match (&*SockRef::from(stream)).read(&mut buffer) {
             Ok(count) if count > 0 => {}
             Ok(_) | Err(_) => break,
         }

@@ -119,7 +119,8 @@ impl Decoder {
 
     /// From now on only Close frames come out, and nothing else is kept or judged: what is left to
     /// do after our own Close (RFC 6455 §7.1.1) or a violation, even in the middle of a frame.
-    /// Lengths are followed still, so that the peer's Close behind 8 MB is found.
+    /// Lengths are followed still, so that the peer's Close behind 8 MB is found. A Close of more
+    /// than 125 bytes comes out without its payload.
     pub fn discard(&mut self) {
         self.discarding = true;
         self.window = Vec::new();
@@ -186,6 +187,15 @@ impl Decoder {
     ) -> Result<Option<Done<'b>>, Violation> {
         let opcode = match header.kind() {
             FrameKind::Starts(opcode) if self.wants(opcode, header) => opcode,
+            FrameKind::Starts(Opcode::Close) => {
+                // Too long to be read, but the peer's last word all the same.
+                return Ok(Some(Done {
+                    opcode: Opcode::Close,
+                    place: Place::Input(&payload[..0]),
+                    wire_bytes: header.wire_bytes(),
+                    compressed_bytes: None,
+                }));
+            }
             FrameKind::Continuation if !self.discarding => {
                 return self.whole_fragment(header, payload, inflater);
             }
@@ -213,8 +223,8 @@ impl Decoder {
         Ok(Some(done))
     }
 
-    /// Whether a frame's payload is of use: after our Close, a Close alone is, whatever else is
-    /// wrong with it.
+    /// Whether a frame's payload is of use: after our Close, that of a Close alone is, whatever
+    /// else is wrong with it.
     fn wants(&self, opcode: Opcode, header: &Header) -> bool {
         !self.discarding
             || (opcode == Opcode::Close && header.length <= CONTROL_PAYLOAD_BYTES_MAX as u64)

@@ -34,7 +34,11 @@ impl Decoder {
 
         let header = frame.header;
         match header.kind() {
-            FrameKind::Starts(opcode) if !self.wants(opcode, &header) => {}
+            FrameKind::Starts(opcode) if !self.wants(opcode, &header) => {
+                if whole && opcode == Opcode::Close {
+                    return Ok(Some(self.finish_control(opcode, &header, inflater)));
+                }
+            }
             FrameKind::Starts(opcode) if opcode.is_control() => {
                 let partial = self.partial.get_or_insert_default();
                 partial::extend(&mut partial.control, part, frame.missing());

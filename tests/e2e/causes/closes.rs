@@ -1,7 +1,7 @@
 //! Close frames of the client: answered with their code and counted under it; malformed ones are
 //! refused.
 
-use super::super::support::{Ends, Gateway, Raw, masked_frame};
+use super::super::support::{Ends, Frame, Gateway, Raw, Settings, masked_frame};
 use super::{ECHO, hasty};
 
 #[test]
@@ -81,7 +81,7 @@ fn a_malformed_close_is_refused_and_is_no_close_of_the_client() {
         assert_eq!(frames.len(), 1, "{body:?}: one Close, nothing else");
         assert_eq!(frames[0].close_code(), Some(code), "{body:?}");
         assert!(fin, "{body:?}: FIN, not RST");
-        let line = ends.expect(detail, ["gateway", cause, "1006"]);
+        let line = ends.expect(detail, ["gateway", cause, &code.to_string()]);
         assert_eq!(line["sent_code"], code, "{line}");
         assert!(line["received_code"].is_null(), "{line}");
         assert!(line["detail"].as_str().unwrap().contains(detail), "{line}");
@@ -93,4 +93,17 @@ fn a_malformed_close_is_refused_and_is_no_close_of_the_client() {
     }
     check(b"\x03\xe8bye \xe2\x82", "invalid_utf8", 1007, "not UTF-8 at byte 4");
     check(b"\x03\xe8\xff", "invalid_utf8", 1007, "not UTF-8 at byte 0");
+}
+
+#[test]
+fn a_close_that_is_too_long_is_the_clients_last_word_all_the_same() {
+    // Who waits for another Close would wait for ever.
+    let mut ends = Ends::of(Settings::new().set("limits.close_wait=1h").start());
+    let mut client = Raw::open(ends.gateway.public, ECHO);
+    client.send_frame(8, &[3; 126]);
+    let (frames, fin) = client.read_rest();
+    assert_eq!(frames.iter().map(Frame::close_code).collect::<Vec<_>>(), [Some(1002)]);
+    assert!(fin, "FIN, not RST");
+    let line = ends.expect("too long", ["gateway", "protocol_error", "1002"]);
+    assert!(line["detail"].as_str().unwrap().contains("more than 125 bytes"), "{line}");
 }
