@@ -33,6 +33,9 @@ pub struct Opened {
     pub user_agent: Option<Box<str>>,
     /// What came behind the request's head already.
     pub leftover: Vec<u8>,
+    /// The newest publication when the 101 was on its way: what is published once the client can
+    /// know of its connection is for it.
+    pub joined_at_seq: u64,
 }
 
 /// A connection as a future; it is done when the connection has ended.
@@ -48,7 +51,8 @@ pub struct ConnectionTask {
 impl ConnectionTask {
     /// Opens the connection: from here on it will be closed, whatever happens.
     pub fn open(shard: &Rc<Shard>, opened: Opened) -> Self {
-        let Opened { stream, ticket, permit, handshake, user_agent, leftover } = opened;
+        let Opened { stream, ticket, permit, handshake, user_agent, leftover, joined_at_seq } =
+            opened;
         let endpoint = ticket.identity.endpoint;
         let now = shard.now();
         let policy =
@@ -59,7 +63,7 @@ impl ConnectionTask {
             takes_deflated: ticket
                 .deflate
                 .is_some_and(|one| one.our_window_bits(Role::Server) == 15),
-            joined_at_seq: shard.hub.last_seq(),
+            joined_at_seq,
             context_lost: false.into(),
         });
         let decoder = Decoder::new(DecoderOptions {

@@ -50,6 +50,11 @@ impl Rig {
 
     /// A connection whose 101 has been written, and the client's socket.
     async fn open(&self, path: &str) -> (ConnectionTask, TcpStream) {
+        let (opened, peer) = self.opened(path).await;
+        (ConnectionTask::open(&self.shard, opened), peer)
+    }
+
+    async fn opened(&self, path: &str) -> (Opened, TcpStream) {
         let (stream, peer) = narrow_pair().await;
         let request = http::Request::get(path)
             .header("Host", "gateway")
@@ -69,8 +74,9 @@ impl Rig {
             handshake: Duration::ZERO,
             user_agent: None,
             leftover: Vec::new(),
+            joined_at_seq: self.hub.last_seq(),
         };
-        (ConnectionTask::open(&self.shard, opened), peer)
+        (opened, peer)
     }
 
     /// The sum over the samples whose line begins with the name and holds the label.
@@ -265,5 +271,22 @@ fn a_publisher_waits_again_when_the_same_shard_falls_behind_again() {
                 until(|| rig.hub.last_seq() > before).await;
             })
             .await;
+    });
+}
+
+#[test]
+fn what_is_published_once_the_client_has_its_101_is_for_it() {
+    run(async || {
+        let rig = Rig::new();
+        let endpoint = rig.endpoints.find("/ws").unwrap().0;
+        rig.hub.publish(endpoint, Opcode::Text, b"before");
+        let (opened, mut peer) = rig.opened("/ws").await;
+        rig.hub.publish(endpoint, Opcode::Text, b"after");
+        let tasks = LocalSet::new();
+        tasks.spawn_local(ConnectionTask::open(&rig.shard, opened));
+        tasks.spawn_local(Rc::clone(&rig.shard).run_fan_out());
+        let mut frame = [0; 7];
+        tasks.run_until(peer.read_exact(&mut frame)).await.unwrap();
+        assert_eq!(frame, *b"\x81\x05after");
     });
 }

@@ -310,10 +310,11 @@ fn read_at_once(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> 
 /// Reads what has arrived, within a bound: closing a socket with unread bytes makes the kernel send
 /// RST, which can cost the peer our last frame.
 fn discard_unread(stream: &TcpStream) {
+    // Asked of the kernel itself: tokio knows only of what came before it last looked.
+    let socket = SockRef::from(stream);
     let mut buffer = [0; 4096];
     for _ in 0..64 {
-        // Asked of the kernel, for the same reason as above.
-        match (&*SockRef::from(stream)).read(&mut buffer) {
+        match (&*socket).read(&mut buffer) {
             Ok(count) if count > 0 => {}
             Ok(_) | Err(_) => break,
         }

@@ -54,6 +54,7 @@ struct Accepted {
     permit: Permit,
     user_agent: Option<Box<str>>,
     started: Instant,
+    joined_at_seq: u64,
 }
 
 impl PublicListener {
@@ -134,11 +135,12 @@ impl PublicListener {
     }
 
     fn open(&self, stream: TcpStream, leftover: Vec<u8>, accepted: Accepted) {
-        let Accepted { ticket, permit, user_agent, started } = accepted;
+        let Accepted { ticket, permit, user_agent, started, joined_at_seq } = accepted;
         // From here on `write_wait` is the limit.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(None);
         let handshake = started.elapsed();
-        let opened = Opened { stream, ticket, permit, handshake, user_agent, leftover };
+        let opened =
+            Opened { stream, ticket, permit, handshake, user_agent, leftover, joined_at_seq };
         tokio::task::spawn_local(ConnectionTask::open(&self.shard, opened));
     }
 
@@ -171,7 +173,9 @@ impl PublicListener {
             Ok((ticket, permit)) => {
                 let response = ticket.response();
                 let user_agent = user_agent(&parts);
-                pending.slot.set(Some(Accepted { ticket, permit, user_agent, started }));
+                let joined_at_seq = self.gateway.hub.last_seq();
+                let accepted = Accepted { ticket, permit, user_agent, started, joined_at_seq };
+                pending.slot.set(Some(accepted));
                 response
             }
             Err(refusal) => self.refuse(&refusal, endpoint, &parts, peer, started),

@@ -99,7 +99,7 @@ async fn broadcast(gateway: &Gateway) -> Received {
     let open = |index: usize| async move { Peer::open(&opening(index), gateway.public).await };
     let mut receivers = join_all((0..RECEIVERS).map(open)).await;
     let mut senders = join_all((0..SENDERS).map(open)).await;
-    gateway.wait_for_metric("connections", &[], (RECEIVERS + SENDERS) as f64);
+    gateway.wait_for_connections(RECEIVERS + SENDERS);
     // What the first receiver has seen paces those who join on the way.
     let (seen, opened) = (Cell::new(0), Cell::new(0));
     let count = |index| {
@@ -112,7 +112,7 @@ async fn broadcast(gateway: &Gateway) -> Received {
         let sending = senders.iter_mut().enumerate();
         let mut got = join_all(sending.map(|(index, peer)| send(peer, index, &opened))).await;
         until(|| opened.get() == LATE).await;
-        gateway.wait_for_metric("connections", &[], (RECEIVERS + SENDERS + LATE) as f64);
+        gateway.wait_for_connections(RECEIVERS + SENDERS + LATE);
         senders[0].send_frame(1, END.as_bytes()).await;
         let rest = join_all(senders.iter_mut().map(|peer| receive(peer, || {}))).await;
         got.iter_mut().zip(rest).for_each(|(got, rest)| got.extend(rest));
@@ -155,8 +155,7 @@ fn every_receiver_gets_every_message_once_and_in_the_same_order() {
     assert!(within.count() > LATE / 2, "they joined on the way");
     assert!(late.iter().all(|got| order.ends_with(got)), "a suffix without a hole");
 
-    let metrics = gateway.wait_for_metric("connections", &[], 0.0);
-    metrics.check_sums();
+    let metrics = gateway.wait_for_connections(0);
     let everybody = receivers.iter().chain(&senders).chain(&late);
     let delivered: usize = everybody.map(|got| got.len() + 1).sum();
     let out = [("endpoint", PATH), ("direction", "out"), ("opcode", "text")];
@@ -216,19 +215,16 @@ fn check_slow(
                 }
             }
             let ending = join_all(slow.into_iter().map(|peer| afterwards(peer)));
-            let metrics = async {
-                loop {
-                    let metrics = gateway.metrics();
-                    if metrics.sum("disconnects_total", &[]) == SLOW as f64 {
-                        break metrics;
-                    }
+            let ended = async {
+                while gateway.metrics().sum("disconnects_total", &[]) < SLOW as f64 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             };
-            let (_, metrics) = tokio::join!(ending, metrics);
+            tokio::join!(ending, ended);
+            // Nobody else.
+            let metrics = gateway.wait_for_connections(QUICK);
             let as_expected = metrics.sum("disconnects_total", &[("cause", cause), ("code", code)]);
             assert_eq!(as_expected, SLOW as f64, "{:?}", metrics.nonzero("disconnects_total"));
-            assert_eq!(metrics.sum("connections", &[]), QUICK as f64, "nobody else");
             // The others go on.
             quick[0].send_frame(1, b"after all").await;
             for got in join_all(quick.iter_mut().map(next)).await {
@@ -237,8 +233,7 @@ fn check_slow(
         });
     });
     assert!(scrapes > 0);
-    let metrics = gateway.wait_for_metric("connections", &[], 0.0);
-    metrics.check_sums();
+    let metrics = gateway.wait_for_connections(0);
     for gauge in ["backlogged_connections", "send_queue_bytes", "send_queue_max_bytes"] {
         gateway.wait_for_metric(gauge, &[], 0.0);
     }
@@ -304,7 +299,7 @@ fn floods_of_tiny_messages_are_slowed_down_and_lose_nothing() {
         for _ in 0..3 {
             peers.push(Peer::open(&Opening::new(PATH), gateway.public).await);
         }
-        gateway.wait_for_metric("connections", &[], 3.0);
+        gateway.wait_for_connections(3);
         let flooding = peers.iter_mut().enumerate().map(|(index, peer)| async move {
             let payload = [b'a' + index as u8];
             let bytes = masked_frame(0x81, &payload).repeat(FLOOD);
@@ -317,5 +312,5 @@ fn floods_of_tiny_messages_are_slowed_down_and_lose_nothing() {
         assert_eq!(got[0].iter().filter(|frame| frame.payload == [letter]).count(), FLOOD);
     }
     assert!(got.iter().all(|frames| *frames == got[0]), "the same order for all");
-    gateway.wait_for_metric("connections", &[], 0.0).check_sums();
+    gateway.wait_for_connections(0);
 }

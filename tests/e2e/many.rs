@@ -93,7 +93,7 @@ fn wave(gateway: &Gateway, number: usize) -> Metrics {
     swarm::run(async {
         let opening = (0..WAVE).map(|index| Peer::open(&openings[index % 2], gateway.public));
         let peers: Vec<_> = stream::iter(opening).buffer_unordered(AT_ONCE).collect().await;
-        let open = gateway.wait_for_metric("connections", &[], WAVE as f64);
+        let open = gateway.wait_for_connections(WAVE);
         assert!(open.sum("process_open_fds", &[]) > WAVE as f64);
         let ending = peers.into_iter().enumerate().map(|(index, mut peer)| async move {
             echo(&mut peer, format!("{number} {index}").as_bytes()).await;
@@ -101,7 +101,7 @@ fn wave(gateway: &Gateway, number: usize) -> Metrics {
         });
         join_all(ending).await;
     });
-    gateway.wait_for_metric("connections", &[], 0.0)
+    gateway.wait_for_connections(0)
 }
 
 #[test]
@@ -111,7 +111,6 @@ fn waves_of_connections_leave_nothing_behind_but_counts_that_add_up() {
     let scrapes = while_scraped(&gateway, || {
         for number in 1..=3 {
             let metrics = wave(&gateway, number);
-            metrics.check_sums();
             check_ends(&metrics, number);
             resident_bytes.push(metrics.sum("process_resident_memory_bytes", &[]));
         }
@@ -221,10 +220,9 @@ impl Drop for Holder {
 fn killing_half_of_the_clients_ends_their_connections_and_no_other() {
     let gateway = Gateway::start();
     let mut holders: Vec<_> = (0..4).map(|_| Holder::start(&gateway, 100)).collect();
-    gateway.wait_for_metric("connections", &[], 400.0);
+    gateway.wait_for_connections(400);
     holders.truncate(2);
-    let metrics = gateway.wait_for_metric("connections", &[], 200.0);
-    metrics.check_sums();
+    let metrics = gateway.wait_for_connections(200);
     let killed = metrics.sum("disconnects_total", &[("cause", "peer_eof"), ("code", "1006")]);
     assert_eq!(killed, 200.0, "{:?}", metrics.nonzero("disconnects_total"));
     assert_eq!(metrics.sum("disconnects_total", &[]), 200.0);
@@ -233,7 +231,7 @@ fn killing_half_of_the_clients_ends_their_connections_and_no_other() {
         echo(&mut peer, b"still there?").await;
     });
     drop(holders);
-    gateway.wait_for_metric("connections", &[], 0.0).check_sums();
+    gateway.wait_for_connections(0);
 }
 
 /// Opens, and closes unless it stays, until the gateway is gone. The connections that were opened,

@@ -201,6 +201,16 @@ impl Gateway {
         });
     }
 
+    /// Waits until so many connections are open, then scrapes once more and checks that everything
+    /// adds up: the values of one page are read one after the other.
+    #[track_caller]
+    pub fn wait_for_connections(&self, open: usize) -> Metrics {
+        self.wait_for_metric("connections", &[], open as f64);
+        let metrics = self.metrics();
+        metrics.check_sums();
+        metrics
+    }
+
     /// Sends a signal (`TERM`, `STOP`, `CONT`, `KILL`).
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
