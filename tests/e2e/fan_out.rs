@@ -233,7 +233,7 @@ fn check_slow(
         });
     });
     assert!(scrapes > 0);
-    let metrics = gateway.wait_for_connections(0);
+    gateway.wait_for_connections(0);
     for gauge in ["backlogged_connections", "send_queue_bytes", "send_queue_max_bytes"] {
         gateway.wait_for_metric(gauge, &[], 0.0);
     }

@@ -155,7 +155,8 @@ impl Gateway {
         http_get(self.admin, path)
     }
 
-    /// Waits until a metric with these labels has this value.
+    /// Waits until a metric with these labels has this value. The answer is a page that was begun
+    /// after that: the values of one page are read one after the other.
     #[track_caller]
     pub fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) -> Metrics {
         let mut seen = f64::NAN;
@@ -165,7 +166,7 @@ impl Gateway {
             let now = metrics.sum(name, labels);
             // Counters of whole things: equality is meant.
             if (now - value).abs() < f64::EPSILON {
-                return metrics;
+                return self.metrics();
             }
             seen = if seen.is_nan() { now } else { now.max(seen) };
             assert!(
@@ -201,12 +202,10 @@ impl Gateway {
         });
     }
 
-    /// Waits until so many connections are open, then scrapes once more and checks that everything
-    /// adds up: the values of one page are read one after the other.
+    /// Waits until so many connections are open, and checks that everything adds up.
     #[track_caller]
     pub fn wait_for_connections(&self, open: usize) -> Metrics {
-        self.wait_for_metric("connections", &[], open as f64);
-        let metrics = self.metrics();
+        let metrics = self.wait_for_metric("connections", &[], open as f64);
         metrics.check_sums();
         metrics
     }
