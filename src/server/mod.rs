@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::config::{AuthMode, Config, connections_within};
+use crate::config::{AuthMode, Config, Server, connections_within};
 use crate::events::{ConfigWarned, GatewayStarted};
 use crate::handshake::{Admission, Endpoints};
 use crate::hub::Hub;
@@ -87,7 +87,7 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the control runtime: {error}"))?;
-    let public = listen::bind_for_shards(gateway.config.server.listen, gateway.gauges.len())
+    let public = bind_public(&gateway.config.server, gateway.gauges.len())
         .map_err(|error| cannot_listen("server.listen", gateway.config.server.listen, &error))?;
     let public_address = public[0].local_addr().map_err(|error| error.to_string())?;
     let admin = listen::bind(gateway.config.server.admin_listen).map_err(|error| {
@@ -191,6 +191,11 @@ fn timers(config: &Config) -> Vec<(&'static str, Duration)> {
         ("handshake_timeout", config.server.handshake_timeout),
         ("drain_timeout", config.server.drain_timeout),
     ]
+}
+
+/// Whoever asks and does not read the answers meets the same limit as who does not ask.
+fn bind_public(server: &Server, shards: usize) -> std::io::Result<Vec<std::net::TcpListener>> {
+    listen::bind_for_shards(server.listen, shards, server.handshake_timeout)
 }
 
 fn cannot_listen(field: &str, address: std::net::SocketAddr, error: &std::io::Error) -> String {

@@ -89,9 +89,6 @@ impl PublicListener {
     /// Serves HTTP on one socket; ends when it has become a WebSocket or is closed.
     async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, _place: Place) {
         let handshake_timeout = self.gateway.config.server.handshake_timeout;
-        // Whoever asks and does not read the answers meets the same limit as who does not ask. The
-        // call fails only on a socket that is dead already.
-        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(handshake_timeout));
         let began = Instant::now();
         let accepted = Rc::new(Pending { listener: &self, slot: Cell::new(None) });
         let requests = Cell::new(0_u32);
@@ -136,7 +133,8 @@ impl PublicListener {
 
     fn open(&self, stream: TcpStream, leftover: Vec<u8>, accepted: Accepted) {
         let Accepted { ticket, permit, user_agent, started, joined_at_seq } = accepted;
-        // From here on `write_wait` is the limit.
+        // Until here `handshake_timeout` was the limit on sending, from here on it is `write_wait`.
+        // The call fails only on a socket that is dead already.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(None);
         let handshake = started.elapsed();
         let opened =
