@@ -165,7 +165,6 @@ impl Drop for ConnectionTask {
         }
         let ending = self.life.machine.end_now(Cause::InternalError);
         let Life { outbound, machine, ticket, received, .. } = &self.life;
-        let queued_bytes = outbound.queued_bytes() as u64;
         outbound.end(false, &shard.backlogs);
         shard.local.leave(ticket.identity.endpoint, self.member_key);
         shard.remove(self.key);
@@ -194,7 +193,7 @@ impl Drop for ConnectionTask {
                 pongs_received: machine.pings().answered().into(),
                 last_rtt: machine.pings().last_rtt_us().map(|us| Duration::from_micros(us.into())),
             },
-            queue_bytes: queued_bytes,
+            queue_bytes: outbound.unsent_bytes(),
             socket_error: socket_error.zip(error.as_ref()).map(|(known, error)| {
                 events::SocketError { operation: known.operation.as_str(), error }
             }),

@@ -98,7 +98,7 @@ pub struct Traffic {
     pub wire_bytes_out: u64,
     /// Pings of the gateway.
     pub pings_sent: u64,
-    /// Pongs of the client, of any kind.
+    /// Pongs of the client that matched a ping.
     pub pongs_received: u64,
     /// From the last matched pong.
     pub last_rtt: Option<Duration>,
@@ -150,7 +150,7 @@ pub struct ConnectionClosed<'a> {
     pub idle: Duration,
     /// What crossed it.
     pub traffic: Traffic,
-    /// What its send queue still held.
+    /// What its send queue held and nobody will get.
     pub queue_bytes: u64,
     /// The first error of its socket.
     pub socket_error: Option<SocketError<'a>>,

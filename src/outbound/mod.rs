@@ -75,6 +75,7 @@ pub struct Outbound {
     first_error: Cell<Option<SocketError>>,
     totals: Cell<SentTotals>,
     written_bytes: Cell<u64>,
+    unsent_bytes: Cell<u64>,
     last_written_us: Cell<u64>,
     /// The tick at which the shard's wheel will look at this connection.
     due_tick: Cell<u64>,
@@ -94,6 +95,7 @@ impl Outbound {
             first_error: Cell::new(None),
             totals: Cell::new(SentTotals::default()),
             written_bytes: Cell::new(0),
+            unsent_bytes: Cell::new(0),
             last_written_us: Cell::new(now.real_us),
             due_tick: Cell::new(u64::MAX),
             signals: Cell::new(0),
@@ -256,6 +258,11 @@ impl Outbound {
     /// Bytes that the kernel has taken.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes.get()
+    }
+
+    /// Bytes that were queued and thrown away: dropped before our Close, or left at the socket's end.
+    pub fn unsent_bytes(&self) -> u64 {
+        self.unsent_bytes.get()
     }
 
     /// When the kernel last took a byte (real time).

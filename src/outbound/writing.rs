@@ -111,6 +111,7 @@ impl Outbound {
         let Some(backlog) = slot.as_mut() else { return 0 };
         let (bytes, publications) = backlog.drop_unstarted();
         shard.shrunk(bytes);
+        self.note_unsent(bytes);
         if backlog.bytes() == 0 {
             shard.leave(backlog.member());
             *slot = None;
@@ -121,6 +122,7 @@ impl Outbound {
     pub(super) fn forget_backlog(&self, shard: &Backlogs) {
         if let Some(backlog) = self.backlog.borrow_mut().take() {
             shard.shrunk(backlog.bytes());
+            self.note_unsent(backlog.bytes());
             shard.leave(backlog.member());
         }
     }
@@ -136,6 +138,10 @@ impl Outbound {
         self.written_bytes.set(self.written_bytes.get() + count as u64);
         self.last_written_us.set(now.real_us);
         count
+    }
+
+    fn note_unsent(&self, bytes: usize) {
+        self.unsent_bytes.set(self.unsent_bytes.get() + bytes as u64);
     }
 
     pub(super) fn break_with(&self, operation: Operation, error: &io::Error) {

@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
+use socket2::SockRef;
 use tower::ServiceExt;
 
 use super::listen::{self, AcceptObserver};
@@ -23,6 +24,9 @@ use crate::telemetry::labels::{Method, Route};
 
 /// A request's head must come within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// An answer of which the other side takes nothing for so long ends its connection: it would hold one
+/// of the few places for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Admin connections at a time.
@@ -35,6 +39,8 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: std::net::TcpListener
     let router = router(&gateway);
     let observer = Observer { recorder: gateway.telemetry.recorder(), places: Arc::new(()) };
     listen::accept_loop(listener, &observer, |stream, _peer| {
+        // The call fails only on a socket that is dead already.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(ANSWER_TIMEOUT));
         let (router, gateway) = (router.clone(), Arc::clone(&gateway));
         let place = Arc::clone(&observer.places);
         tokio::spawn(async move {

@@ -105,7 +105,8 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub struct Machine {
     phase: Phase,
-    /// Since when nothing has come (attended time). The pong time-out counts from here.
+    /// Since when nothing has come (attended time), or as if: the pong time-out counts from here, and
+    /// a ping moves it up where it would have no time to be answered ([`Self::send_ping`]).
     quiet_since_us: u64,
     next_ping_us: u64,
     /// When a closing connection is cut off.
@@ -254,7 +255,18 @@ impl Machine {
             // It would queue behind data: the write deadline watches this socket already.
             return Effects::default();
         }
-        Effects { ping: Some(self.pings.send(now)), ..Effects::default() }
+        Effects { ping: Some(self.send_ping(times, now)), ..Effects::default() }
+    }
+
+    /// The first ping that waits for an answer leaves a third of the pong time-out for it, however
+    /// long it was quiet before: the jitter makes pings late, and behind a queue there are none.
+    fn send_ping(&mut self, times: &Times, now: Now) -> [u8; PING_PAYLOAD_BYTES] {
+        if self.pings.outstanding() == 0 {
+            let spent_us_max = times.pong_wait_us - times.pong_wait_us / 3;
+            let earliest_us = now.attended_us.saturating_sub(spent_us_max);
+            self.quiet_since_us = self.quiet_since_us.max(earliest_us);
+        }
+        self.pings.send(now)
     }
 
     fn step_closed_by_us(

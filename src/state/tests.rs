@@ -214,3 +214,38 @@ fn pings_come_at_their_interval_with_jitter() {
     }
     assert!(waits.len() > 20);
 }
+
+/// A ping goes out after `quiet_s` seconds in which nothing came; its pong comes within
+/// `answer_s`. Such a client lives.
+#[track_caller]
+fn check_answerable(times: Times, quiet_s: u64, answer_s: u64) {
+    let mut machine = Machine::open(&times, 42, at_s(0));
+    let behind_data = Input::Tick { head_since_us: Some(0), reading_paused: false };
+    let patient = Times { write_wait_us: u64::MAX, ..times };
+    for second in 0..quiet_s {
+        assert_eq!(machine.step(behind_data, &patient, at_s(second)), Effects::default());
+    }
+    // The next that is due goes out at last: the queue is empty.
+    let mut second = quiet_s;
+    let token = loop {
+        if let Some(token) = machine.step(TICK, &patient, at_s(second)).ping {
+            break token;
+        }
+        second += 1;
+    };
+    let due_us = machine.next_due_us(&times, None);
+    assert!(due_us > (second + answer_s) * SECOND_US, "looked at too early: {due_us}");
+    let effects = machine.step(TICK, &patient, at_s(second + answer_s));
+    assert!(machine.is_open(), "given up {answer_s} s after its only ping: {effects:?}");
+    assert!(matches!(machine.pong(&token, at_s(second + answer_s)), PongKind::Matched { .. }));
+}
+
+#[test]
+fn a_ping_has_time_to_be_answered_however_late_it_went_out() {
+    // A queue that was never empty when a ping was due, for minutes.
+    check_answerable(TIMES, 200, 19);
+    // The jitter carries the ping beyond a pong time-out that is hardly longer than the interval.
+    check_answerable(Times { pong_wait_us: 31 * SECOND_US, ..TIMES }, 0, 10);
+    let late = Times { ping_interval_us: 60 * SECOND_US, pong_wait_us: 61 * SECOND_US, ..TIMES };
+    check_answerable(late, 0, 20);
+}

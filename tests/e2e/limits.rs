@@ -174,6 +174,23 @@ fn a_client_that_reads_no_answers_loses_its_socket() {
     gateway.wait_for_metric("connections", &[], 1.0);
 }
 
+#[test]
+fn scrapers_that_read_no_answers_do_not_keep_the_others_out() {
+    let gateway = Settings::new().start();
+    // As many as the admin side serves at a time; the answers overfill every buffer between the two.
+    let scrapes = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(400);
+    let _greedy: Vec<_> = (0..16)
+        .map(|_| {
+            let mut scraper = Raw::connect(gateway.admin);
+            scraper.send(&scrapes);
+            scraper
+        })
+        .collect();
+    let mut operator = Raw::connect(gateway.admin);
+    operator.send(b"GET /health/ready HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(operator.read_answer().status, 200);
+}
+
 /// Resident and virtual bytes of the gateway once it has read all that was sent to it.
 #[track_caller]
 fn memory(gateway: &Gateway) -> [f64; 2] {

@@ -66,6 +66,7 @@ fn a_queue_of_publications_that_overflows_ends_in_1008() {
         let code = if answered { "1008" } else { "1006" };
         let line = ends.expect(limit, ["gateway", "queue_overflow", code]);
         assert_eq!(line["sent_code"], 1008, "{line}");
+        assert!(line["queue_bytes"].as_u64().unwrap() >= MESSAGE_BYTES as u64, "{line}");
         sender.send_close(1000);
         ends.expect("the sender", ["client", "client_close", "1000"]);
         let metrics = ends.gateway.metrics();
@@ -86,6 +87,7 @@ fn a_client_that_never_reads_ends_by_the_write_deadline() {
     broadcast_until(&mut sender, || is_backlogged(gateway) || closed(gateway));
     let line = ends.expect("a client that never reads", ["gateway", "write_timeout", "1006"]);
     assert!(line["sent_code"].is_null(), "no Close fits behind half a frame: {line}");
+    assert!(line["queue_bytes"].as_u64().unwrap() > 0, "{line}");
     let (frames, fin) = slow.read_rest();
     assert!(!fin, "RST");
     assert!(frames.iter().all(|frame| frame.opcode() == 2));
