@@ -181,9 +181,9 @@ fn scrapers_that_read_no_answers_do_not_keep_the_others_out() {
     let scrapes = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(400);
     let _greedy: Vec<_> = (0..16)
         .map(|_| {
-            let mut scraper = Raw::connect(gateway.admin);
-            scraper.send(&scrapes);
-            scraper
+            let mut client = Raw::connect(gateway.admin);
+            client.send(&scrapes);
+            client
         })
         .collect();
     let mut operator = Raw::connect(gateway.admin);
