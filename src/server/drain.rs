@@ -22,14 +22,19 @@ pub enum Stage {
 }
 
 /// Waits for SIGTERM or SIGINT, then ends the gateway: connections get Close 1001 and
-/// `drain_timeout` to answer it. A second signal cuts off what is left.
-pub(super) async fn until_ended(gateway: &Arc<Gateway>, shards: &ShardThreads) {
+/// `drain_timeout` to answer it. A second signal cuts off what is left. Fails where it ended by a
+/// defect, so that a supervisor knows.
+pub(super) async fn until_ended(
+    gateway: &Arc<Gateway>,
+    shards: &ShardThreads,
+) -> Result<(), String> {
     let mut signals = Signals::new();
-    let why = tokio::select! {
-        name = signals.next() => name,
+    let told = tokio::select! {
+        name = signals.next() => Ok(name),
         // None ends by itself: its share of the clients would be refused for ever.
-        () = shards.ended(1) => "a shard has panicked",
+        () = shards.ended(1) => Err("a shard has panicked"),
     };
+    let (Ok(why) | Err(why)) = told;
     let stopping = Instant::now();
     GatewayStopping { why, connections: gateway.connections() }.emit();
     gateway.admission.close_for_shutdown();
@@ -43,6 +48,7 @@ pub(super) async fn until_ended(gateway: &Arc<Gateway>, shards: &ShardThreads) {
     gateway.stage.send_replace(Stage::Cut);
     shards.ended(shards.count()).await;
     GatewayStopped { duration: stopping.elapsed(), connections_left }.emit();
+    told.map(drop).map_err(str::to_owned)
 }
 
 /// SIGHUP asks for a new configuration. Without this its default would end the process and cut off

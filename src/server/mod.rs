@@ -109,17 +109,17 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
         max_connections: gateway.max_connections,
     }
     .emit();
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let admin = admin::serve(Arc::clone(&gateway), admin);
         tokio::select! {
-            () = admin => {}
-            () = upkeep(&gateway) => {}
-            () = drain::answer_hangups() => {}
-            () = drain::until_ended(&gateway, &shards) => {}
+            () = admin => Ok(()),
+            () = upkeep(&gateway) => Ok(()),
+            () = drain::answer_hangups() => Ok(()),
+            ended = drain::until_ended(&gateway, &shards) => ended,
         }
     });
     shards.join();
-    Ok(())
+    ended
 }
 
 impl Gateway {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use super::public::PublicListener;
 use super::{Gateway, Stage};
@@ -118,12 +118,14 @@ fn run_shard(
 
 async fn run_until_stopped(gateway: &Arc<Gateway>, shard: &Rc<Shard>, listener: TcpListener) {
     let mut stage = gateway.stage.subscribe();
-    tokio::task::spawn_local(Rc::clone(shard).run_wheel());
-    tokio::task::spawn_local(Rc::clone(shard).run_fan_out());
+    let mut vital = JoinSet::new();
+    vital.spawn_local(Rc::clone(shard).run_wheel());
+    vital.spawn_local(Rc::clone(shard).run_fan_out());
     let public = Rc::new(PublicListener::new(Arc::clone(gateway), Rc::clone(shard)));
-    let accepting = tokio::task::spawn_local(Rc::clone(&public).run(listener));
-    // An error means that the sender is gone, which is the end, too.
-    let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+    let accepting = vital.spawn_local(Rc::clone(&public).run(listener));
+    if let Until::PartLost = serve(&mut stage, &mut vital).await {
+        return;
+    }
     accepting.abort();
     shard.shut_down().await;
     let emptied = async {
@@ -134,5 +136,53 @@ async fn run_until_stopped(gateway: &Arc<Gateway>, shard: &Rc<Shard>, listener: 
     tokio::select! {
         () = emptied => {}
         _ = stage.wait_for(|stage| *stage == Stage::Cut) => {}
+    }
+}
+
+/// Why a shard serves no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// The process ends.
+    Stopped,
+    /// One of its parts has panicked.
+    PartLost,
+}
+
+/// Serves until the process ends or one of the vital tasks does, which none of them does but by a
+/// panic. A shard without its heartbeat, its fan-out or its accept loop would go on looking alive: it
+/// ends instead, and with it the process, which a supervisor starts anew.
+async fn serve(stage: &mut watch::Receiver<Stage>, vital: &mut JoinSet<()>) -> Until {
+    tokio::select! {
+        // An error means that the sender is gone, which is the end, too.
+        _ = stage.wait_for(|stage| *stage != Stage::Serving) => Until::Stopped,
+        _ = vital.join_next() => Until::PartLost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(parts: fn(&mut JoinSet<()>), stop: bool, expected: Until) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let (sender, mut stage) = watch::channel(Stage::Serving);
+            let mut vital = JoinSet::new();
+            vital.spawn_local(std::future::pending());
+            parts(&mut vital);
+            if stop {
+                sender.send_replace(Stage::Stopping);
+            }
+            assert_eq!(serve(&mut stage, &mut vital).await, expected);
+        });
+    }
+
+    #[test]
+    fn a_shard_ends_with_the_process_or_with_one_of_its_parts() {
+        check(|_| {}, true, Until::Stopped);
+        let panics = |vital: &mut JoinSet<()>| {
+            vital.spawn_local(async { panic!("a defect in the heartbeat") });
+        };
+        check(panics, false, Until::PartLost);
     }
 }
