@@ -10,8 +10,9 @@ use super::value::Input;
 /// The prefix of every variable that is ours.
 const PREFIX: &str = "GAUGEWAY_";
 
-/// Variables with our prefix that are not settings: they stand for command-line options.
-const OPTIONS: [&str; 2] = ["GAUGEWAY_CONFIG", "GAUGEWAY_HEALTH_URL"];
+/// Variables with our prefix that are not settings: two stand for command-line options, the last is
+/// read when the program is built and may still be set when it runs.
+const OPTIONS: [&str; 3] = ["GAUGEWAY_CONFIG", "GAUGEWAY_HEALTH_URL", "GAUGEWAY_REVISION"];
 
 /// Settings given on the command line, as they were typed.
 #[derive(Debug, Clone, Default)]

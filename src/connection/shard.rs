@@ -243,9 +243,9 @@ impl Shard {
     fn wake_due(&self, batch: &[(u64, u32)]) {
         let connections = self.connections.borrow();
         for (tick, key) in batch {
-            // The key may be another connection's by now, or due at another tick.
+            // The key may be another connection's by now, or due later.
             if let Some(outbound) = connections.get(*key as usize)
-                && outbound.due_tick() == *tick
+                && outbound.due_tick() <= *tick
             {
                 outbound.set_due_tick(u64::MAX);
                 outbound.signal(signal::TICK);

@@ -27,8 +27,8 @@ pub enum Stage {
 pub(super) async fn until_ended(
     gateway: &Arc<Gateway>,
     shards: &ShardThreads,
+    mut signals: Signals,
 ) -> Result<(), String> {
-    let mut signals = Signals::new();
     let told = tokio::select! {
         name = signals.next() => Ok(name),
         // None ends by itself: its share of the clients would be refused for ever.
@@ -53,8 +53,7 @@ pub(super) async fn until_ended(
 
 /// SIGHUP asks for a new configuration. Without this its default would end the process and cut off
 /// everybody.
-pub(super) async fn answer_hangups() {
-    let mut hangups = listen_for(SignalKind::hangup());
+pub(super) async fn answer_hangups(mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         ConfigWarned {
             field: "SIGHUP",
@@ -79,13 +78,15 @@ pub(super) fn report_panics(gateway: &Arc<Gateway>) {
     }));
 }
 
-struct Signals {
+/// The signals that end the process.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> Self {
+    /// Listens from now on; to be called within the control runtime.
+    pub(super) fn new() -> Self {
         Self {
             terminate: listen_for(SignalKind::terminate()),
             interrupt: listen_for(SignalKind::interrupt()),
@@ -98,6 +99,11 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// The signal that asks for a new configuration; as [`Signals::new`].
+pub(super) fn hangups() -> Signal {
+    listen_for(SignalKind::hangup())
 }
 
 fn listen_for(kind: SignalKind) -> Signal {

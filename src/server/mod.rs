@@ -97,25 +97,27 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
     drain::report_panics(&gateway);
     let shards = ShardThreads::start(&gateway, public)?;
     gateway.register_sources(&runtime, &shards, logging)?;
-    GatewayStarted {
-        public: public_address,
-        admin: admin_address,
-        auth: match gateway.config.auth.mode {
-            AuthMode::None => "none",
-        },
-        bus: "memory",
-        version: env!("CARGO_PKG_VERSION"),
-        shards: gateway.gauges.len(),
-        max_connections: gateway.max_connections,
-    }
-    .emit();
     let ended = runtime.block_on(async {
+        // Before anybody is told that it listens, and may ask it to end.
+        let (signals, hangups) = (drain::Signals::new(), drain::hangups());
+        GatewayStarted {
+            public: public_address,
+            admin: admin_address,
+            auth: match gateway.config.auth.mode {
+                AuthMode::None => "none",
+            },
+            bus: "memory",
+            version: env!("CARGO_PKG_VERSION"),
+            shards: gateway.gauges.len(),
+            max_connections: gateway.max_connections,
+        }
+        .emit();
         let admin = admin::serve(Arc::clone(&gateway), admin);
         tokio::select! {
             () = admin => Ok(()),
             () = upkeep(&gateway) => Ok(()),
-            () = drain::answer_hangups() => Ok(()),
-            ended = drain::until_ended(&gateway, &shards) => ended,
+            () = drain::answer_hangups(hangups) => Ok(()),
+            ended = drain::until_ended(&gateway, &shards, signals) => ended,
         }
     });
     shards.join();

@@ -4,6 +4,10 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::violation::Violation;
 
+/// Streams in one message. A sender that ends a stream per flush needs a handful; beginning one costs
+/// so much more than its two bytes on the wire that a message of nothing else would stall the thread.
+const STREAMS_MAX: usize = 256;
+
 /// Where the output of an inflater begins to grow from, in bytes.
 const OUTPUT_BYTES_MIN: usize = 4 * 1024;
 /// What a thread keeps between messages at most, in bytes.
@@ -99,6 +103,7 @@ impl Inflater {
 
     /// Inflates `part` to its end, beginning a new stream where one ends inside it.
     fn feed(&mut self, mut part: &[u8], window: &[u8], max: usize) -> Result<Fed, Violation> {
+        let mut streams = 1;
         loop {
             self.make_room(max);
             let (read, written) = (self.stream.total_in(), self.stream.total_out());
@@ -116,7 +121,13 @@ impl Inflater {
             }
             match status {
                 Status::StreamEnd if part.is_empty() => return Ok(Fed::Ended),
-                Status::StreamEnd => self.restart(window)?,
+                Status::StreamEnd if streams == STREAMS_MAX => {
+                    return Err(Violation::Inflate("too many final blocks in one message"));
+                }
+                Status::StreamEnd => {
+                    streams += 1;
+                    self.restart(window)?;
+                }
                 Status::Ok | Status::BufError => {
                     if part.is_empty() && self.inflated < self.output.len() {
                         return Ok(Fed::Unfinished);

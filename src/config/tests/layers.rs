@@ -119,6 +119,7 @@ fn flags_override_the_environment_and_that_the_file() {
             ("GAUGEWAY_SERVER__TRUSTED_PROXIES", ""),
             ("GAUGEWAY_CONFIG", "not a setting"),
             ("GAUGEWAY_HEALTH_URL", "not a setting"),
+            ("GAUGEWAY_REVISION", "not a setting"),
             ("GAUGEWAY_SERVICE_HOST", "10.0.0.1"),
             ("GAUGEWAY_SERVICE_PORT_ADMIN", "8081"),
             ("GAUGEWAY_PORT", "tcp://10.0.0.1:8080"),

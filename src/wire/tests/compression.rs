@@ -67,6 +67,16 @@ fn final_blocks_and_several_streams() {
 }
 
 #[test]
+fn a_message_of_nothing_but_final_blocks_does_not_stall_the_thread() {
+    let last: &[u8] = b"\xf3\x48\xcd\xc9\xc9\x07\x00";
+    let streams = |count: usize| [&b"\x03\x00".repeat(count - 1), last].concat();
+    let most = streams(256);
+    let expected = [inflated("Hello", most.len() as u64 + 8, most.len())];
+    check(server(Some(NO_TAKEOVER)), &frame(TEXT, &most), &expected);
+    check_error(&streams(257), "too many final blocks in one message");
+}
+
+#[test]
 fn empty_messages() {
     check_texts(&[b"\x00", b"", b"\x02\x00", HELLO], &["", "", "", "Hello"]);
 }
