@@ -210,11 +210,23 @@ impl Gateway {
         metrics
     }
 
-    /// Sends a signal (`TERM`, `STOP`, `CONT`, `KILL`).
+    /// Sends a signal (`TERM`, `STOP`, `CONT`, `KILL`). After `STOP` every thread stands still:
+    /// they stop one by one, and one of them might still serve a client meanwhile.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(sent.success());
+        if name == "STOP" {
+            wait_for("all threads to stop", || self.stands_still().then_some(()));
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap()).all(
+            // `pid (name) state …`; the name may hold anything but is the last in brackets.
+            |stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")),
+        )
     }
 
     /// Waits for the process to end; its exit code.
