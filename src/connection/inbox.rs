@@ -1,5 +1,6 @@
 //! Reading: bytes into messages, within bounds on how much one turn may take.
 
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
@@ -38,7 +39,7 @@ impl Inbox {
         if self.must_wait(life, cx, now) {
             return;
         }
-        let shard = std::rc::Rc::clone(&life.shard);
+        let shard = Rc::clone(&life.shard);
         let Buffers { read, answers, inflater } = &mut *shard.buffers.borrow_mut();
         // Nothing that a panic left behind may reach another client.
         answers.clear();

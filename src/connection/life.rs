@@ -72,8 +72,7 @@ impl Life {
         inbound: Inbound,
         now: Now,
     ) -> Self {
-        // The connection's id ends in 62 random bits: nobody outside knows them in advance.
-        let seed = ticket.identity.id.as_u128() as u64;
+        let seed = shard.ping_seed(ticket.identity.id);
         Self {
             machine: Machine::open(&shard.times, seed, now),
             deflater: ticket.deflate.and_then(|deflate| shard.own_deflater(deflate)),

@@ -1,12 +1,14 @@
 //! What the connections of one thread share. A connection never leaves its shard.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
 
 use super::clock::Clock;
 use super::wheel::{TICK, Wheel};
@@ -48,6 +50,7 @@ pub struct Shard {
     pub(super) clock: Clock,
     pub(super) buffers: RefCell<Buffers>,
     deflaters: Deflaters,
+    seeds: RandomState,
     gauges: Arc<ShardGauges>,
     mailbox: Arc<Mailbox>,
     connections: RefCell<Slab<Rc<Outbound>>>,
@@ -111,6 +114,7 @@ impl Shard {
                 shared: RefCell::new(Deflater::new(level, 15)),
             },
             mailbox: hub.mailbox(index),
+            seeds: RandomState::new(),
             wheel: RefCell::new(Wheel::new(clock.now().attended_us)),
             clock,
             connections: RefCell::default(),
@@ -120,6 +124,17 @@ impl Shard {
             hub,
             endpoints,
         })
+    }
+
+    /// The present, by the shard's clock.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// The seed of a connection's ping tokens. Whoever knows the id cannot tell it: the hash has a
+    /// random key.
+    pub(super) fn ping_seed(&self, id: Uuid) -> u64 {
+        self.seeds.hash_one(id)
     }
 
     /// Open connections.
@@ -269,13 +284,5 @@ fn times_of(config: &Config) -> Times {
         pong_wait_us: us(config.heartbeat.pong_wait),
         write_wait_us: us(config.limits.write_wait),
         close_wait_us: us(config.limits.close_wait),
-    }
-}
-
-/// The time, for code that was handed a shard.
-impl Shard {
-    /// The present.
-    pub fn now(&self) -> Now {
-        self.clock.now()
     }
 }
