@@ -18,7 +18,7 @@ use crate::handshake::Endpoints;
 use crate::hub::{FanOut, Hub, Local, Mailbox};
 use crate::outbound::{Backlogs, Outbound, QueueLimits, signal};
 use crate::state::{Now, Times};
-use crate::telemetry::{EndpointIndex, Recorder, ShardGauges};
+use crate::telemetry::{Recorder, ShardGauges};
 use crate::wire::{Deflate, Deflater, Inflater, Role};
 
 /// Bytes read from a socket at once, into the one buffer of the shard.
@@ -208,12 +208,12 @@ impl Shard {
         }
     }
 
-    pub(super) fn count_opened(&self, endpoint: EndpointIndex) {
-        self.gauges.connection_added(endpoint);
+    pub(super) fn count_opened(&self) {
+        self.gauges.connection_added();
     }
 
-    pub(super) fn count_closed(&self, endpoint: EndpointIndex) {
-        self.gauges.connection_removed(endpoint);
+    pub(super) fn count_closed(&self) {
+        self.gauges.connection_removed();
     }
 
     pub(super) fn add(&self, outbound: &Rc<Outbound>) -> u32 {

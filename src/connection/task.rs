@@ -10,9 +10,7 @@ use tokio::net::TcpStream;
 use super::inbox::Inbox;
 use super::life::Life;
 use super::shard::Shard;
-use crate::events::{
-    self, ConnectionClosed, ConnectionFacts, ConnectionOpened, HandshakeAccepted, Traffic,
-};
+use crate::events::{self, ConnectionClosed, ConnectionFacts, ConnectionOpened, Traffic};
 use crate::handshake::{Identity, Permit, Ticket};
 use crate::hub::Member;
 use crate::outbound::{Outbound, SocketError, signal};
@@ -71,14 +69,14 @@ impl ConnectionTask {
             max_message_bytes: policy.max_message_bytes,
             deflate: ticket.deflate,
         });
-        HandshakeAccepted { endpoint, duration: handshake }.emit(&shard.recorder);
         ConnectionOpened {
             connection: facts(&ticket.identity),
+            handshake,
             extensions: ticket.deflate.map(|deflate| deflate.to_string()).as_deref(),
             user_agent: user_agent.as_deref(),
         }
         .emit(&shard.recorder);
-        shard.count_opened(endpoint);
+        shard.count_opened();
         let key = shard.add(&outbound);
         if shard.is_stopping() {
             // Its request was accepted before, and the others have been told already.
@@ -189,6 +187,7 @@ impl Drop for ConnectionTask {
                 payload_bytes_out: sent.payload_bytes,
                 wire_bytes_in: received.wire_bytes,
                 wire_bytes_out: outbound.written_bytes(),
+                unsent_publications: 0,
                 pings_sent: machine.pings().sent().into(),
                 pongs_received: machine.pings().answered().into(),
                 last_rtt: machine.pings().last_rtt_us().map(|us| Duration::from_micros(us.into())),
@@ -200,7 +199,7 @@ impl Drop for ConnectionTask {
             tcp: None,
         }
         .emit(&shard.recorder);
-        shard.count_closed(ticket.identity.endpoint);
+        shard.count_closed();
     }
 }
 

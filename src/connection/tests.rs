@@ -33,8 +33,8 @@ impl Rig {
         let names = endpoints.names();
         let options = TelemetryOptions { endpoints: names.clone(), ..Default::default() };
         let telemetry = Telemetry::new(&options);
-        let gauges = ShardGauges::new(names.len());
-        telemetry.register(AllShardGauges::new(names, vec![Arc::clone(&gauges)])).unwrap();
+        let gauges = ShardGauges::new();
+        telemetry.register(AllShardGauges::new(vec![Arc::clone(&gauges)])).unwrap();
         let hub = Arc::new(Hub::new(2));
         let parts = ShardParts {
             index: 0,

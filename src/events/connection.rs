@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::text::{NAME_CHARS_MAX, PROSE_CHARS_MAX, bounded};
 use crate::state::{Cause, CloseLabel};
-use crate::telemetry::{EndpointIndex, Recorder};
+use crate::telemetry::{End, EndpointIndex, Recorder};
 
 /// Who is at the other end. It is repeated on both lines, so that each can be read alone and joined
 /// with nginx' logs: an access line by request id, an error line by host, pid and connection.
@@ -43,11 +43,13 @@ pub struct NginxHop<'a> {
     pub connection: u64,
 }
 
-/// A connection is open: the 101 was written and the socket is ours.
+/// A connection is open: its handshake was accepted, the 101 was written and the socket is ours.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionOpened<'a> {
     /// Whose.
     pub connection: ConnectionFacts<'a>,
+    /// From the request's head to the 101.
+    pub handshake: Duration,
     /// The answered `Sec-WebSocket-Extensions`; `None` = uncompressed.
     pub extensions: Option<&'a str>,
     /// The client's `User-Agent`.
@@ -57,8 +59,8 @@ pub struct ConnectionOpened<'a> {
 impl ConnectionOpened<'_> {
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
-        let Self { connection, extensions, user_agent } = self;
-        recorder.connection_opened(connection.endpoint);
+        let Self { connection, handshake, extensions, user_agent } = self;
+        recorder.connection_opened(connection.endpoint, handshake);
         tracing::event!(
             Level::INFO,
             connection_id = %connection.id,
@@ -96,6 +98,8 @@ pub struct Traffic {
     pub wire_bytes_in: u64,
     /// Frames to the client, headers included.
     pub wire_bytes_out: u64,
+    /// Publications that were queued for it and never left: they had been counted as delivered.
+    pub unsent_publications: u64,
     /// Pings of the gateway.
     pub pings_sent: u64,
     /// Pongs of the client that matched a ping.
@@ -166,9 +170,17 @@ impl ConnectionClosed<'_> {
 
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
-        let (cause, endpoint) = (self.cause, self.connection.endpoint);
         let abnormal = self.is_abnormal();
-        recorder.connection_closed(endpoint, cause, self.code, self.lifetime, self.idle, abnormal);
+        let endpoint = self.connection.endpoint;
+        let end = End {
+            cause: self.cause,
+            code: self.code,
+            abnormal,
+            lifetime: self.lifetime,
+            idle: self.idle,
+            unsent_publications: self.traffic.unsent_publications,
+        };
+        recorder.connection_closed(endpoint, end);
         self.log(recorder.endpoint_name(endpoint), abnormal);
     }
 
@@ -212,6 +224,7 @@ impl ConnectionClosed<'_> {
             payload_bytes_out = traffic.payload_bytes_out,
             wire_bytes_in = traffic.wire_bytes_in,
             wire_bytes_out = traffic.wire_bytes_out,
+            unsent_publications = Some(traffic.unsent_publications).filter(|unsent| *unsent > 0),
             pings_sent = traffic.pings_sent,
             pongs_received = traffic.pongs_received,
             last_rtt_seconds = traffic.last_rtt.map(|rtt| rtt.as_secs_f64()),

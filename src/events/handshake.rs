@@ -1,4 +1,5 @@
-//! Upgrade requests: each is accepted or refused, once.
+//! Upgrade requests that are refused. Each is accepted or refused, once; an accepted one is a
+//! [`ConnectionOpened`](super::ConnectionOpened).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,24 +9,6 @@ use tracing::Level;
 use super::text::{NAME_CHARS_MAX, PROSE_CHARS_MAX, bounded};
 use crate::telemetry::labels::Outcome;
 use crate::telemetry::{EndpointIndex, Recorder};
-
-/// The 101 was written. The line in the log is that of the
-/// [`ConnectionOpened`](super::ConnectionOpened) which follows.
-#[derive(Debug, Clone, Copy)]
-pub struct HandshakeAccepted {
-    /// The endpoint asked for.
-    pub endpoint: EndpointIndex,
-    /// From the request's head to the 101.
-    pub duration: Duration,
-}
-
-impl HandshakeAccepted {
-    /// Counts it.
-    pub fn emit(self, recorder: &Recorder) {
-        let Self { endpoint, duration } = self;
-        recorder.handshake(endpoint, Outcome::Accepted, duration);
-    }
-}
 
 /// An upgrade request did not become a connection.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +33,8 @@ impl HandshakeRefused<'_> {
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
         let Self { endpoint, outcome, status, duration, why, remote, request_id } = self;
-        debug_assert_ne!(outcome, Outcome::Accepted, "that is HandshakeAccepted");
-        recorder.handshake(endpoint, outcome, duration);
+        debug_assert_ne!(outcome, Outcome::Accepted, "that is ConnectionOpened");
+        recorder.handshake_refused(endpoint, outcome, duration);
         tracing::event!(
             Level::INFO,
             endpoint = recorder.endpoint_name(endpoint),

@@ -7,11 +7,13 @@
 //! `debug` for what strangers on the network can cause at will.
 
 mod connection;
+mod control;
 mod handshake;
 mod heartbeat;
 mod listener;
 mod message;
 mod process;
+mod publication;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -19,8 +21,15 @@ mod text;
 pub use connection::{
     ConnectionClosed, ConnectionFacts, ConnectionOpened, NginxHop, SocketError, TcpFacts, Traffic,
 };
-pub use handshake::{HandshakeAccepted, HandshakeRefused};
+pub use control::{
+    ApiRequestDenied, ConfigReloadFailed, ConfigReloaded, ConnectionsKicked, GatewayDraining,
+    PublishReplayed,
+};
+pub use handshake::HandshakeRefused;
 pub use heartbeat::{PingSent, PongReceived, TickLagged};
 pub use listener::{AcceptFailed, AdminRequestServed, HttpConnectionFailed};
 pub use message::{MessageReceived, MessageSent};
 pub use process::{ConfigWarned, GatewayStarted, GatewayStopped, GatewayStopping, TaskPanicked};
+pub use publication::{
+    DeliveriesDropped, DeliverySampled, FanOutFinished, PublicationDelivered, PublicationSequenced,
+};

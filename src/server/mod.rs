@@ -143,9 +143,9 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: option_env!("GAUGEWAY_REVISION").unwrap_or("unknown").to_owned(),
         });
-        let gauges: Vec<_> = (0..shards).map(|_| ShardGauges::new(names.len())).collect();
+        let gauges: Vec<_> = (0..shards).map(|_| ShardGauges::new()).collect();
         telemetry
-            .register(AllShardGauges::new(names, gauges.clone()))
+            .register(AllShardGauges::new(gauges.clone()))
             .map_err(|error| error.to_string())?;
         Ok(Self {
             admission: Admission::new(max_connections, config.server.max_connections_per_ip),

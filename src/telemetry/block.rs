@@ -1,8 +1,10 @@
 //! A thread's share of all counts: one writer, merged with the others at scrape.
 
 use crate::state::{Cause, CloseLabel};
-use crate::telemetry::cells::{Bounds, Count, Histogram, Merge, SizeHistogram};
-use crate::telemetry::labels::{AcceptFailure, Direction, HttpFailure, Outcome, PongKind};
+use crate::telemetry::cells::{Bounds, Count, Histogram, Merge, SizeHistogram, Together};
+use crate::telemetry::labels::{
+    AcceptFailure, Direction, EndpointIndex, HttpFailure, Outcome, PongKind, Source,
+};
 use crate::wire::Opcode;
 
 /// Bounds and, under the second name, the histogram over them.
@@ -34,6 +36,12 @@ bounds! {
     /// Seconds: 10 µs (a refusal) … 10 s (the header time-out).
     HandshakeBounds / HandshakeHistogram =
         [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+    /// Seconds: 50 µs (a few receivers) … 10 s.
+    FanOutBounds / FanOutHistogram =
+        [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    /// Seconds: 50 µs … 60 s (a receiver that hardly reads).
+    LagBounds / LagHistogram =
+        [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
     /// Seconds that a tick came late: 1 ms (a timer's own grain) … 60 s.
     TickBounds / TickHistogram =
         [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -82,21 +90,46 @@ merged! {
         compression_ratio: [RatioHistogram; Direction::COUNT],
         pings_sent: Count,
         pongs_received: [Count; PongKind::COUNT],
-        handshake_duration: HandshakeHistogram,
+        deliveries: Count,
+        /// Not delivered: no room in the receiver's queue.
+        dropped_queue_overflow: Count,
+        /// Not delivered: the receiver's connection was closing.
+        dropped_closing: Count,
+        publications: [Count; Source::COUNT],
+        fanout_duration: FanOutHistogram,
+        delivery_lag: LagHistogram,
         tick_lag: TickHistogram,
         accept_failures: [Count; AcceptFailure::COUNT],
         http_failures: [Count; HttpFailure::COUNT],
         endpoints: Box<[EndpointBlock]>,
         /// What belongs to no endpoint.
         unknown: EndpointBlock,
+        lifecycle: Together<Lifecycle>,
     }
 
     #[derive(Debug, Default)]
     #[repr(align(128))]
     struct EndpointBlock {
         messages: [[Count; OPCODES]; Direction::COUNT],
-        connections_opened: Count,
         ping_rtt: RttHistogram,
+    }
+
+    /// Openings, refusals and ends. Each changes several of these cells, and the sums that people
+    /// draw must hold on every page: accepted = opened, opened − disconnects = connections, and
+    /// every handshake and every end is in its histograms.
+    #[derive(Debug)]
+    struct Lifecycle {
+        handshake_duration: HandshakeHistogram,
+        /// Publications that were queued when their receiver's connection ended.
+        unsent: Count,
+        endpoints: Box<[EndpointLifecycle]>,
+        /// What belongs to no endpoint.
+        unknown: EndpointLifecycle,
+    }
+
+    #[derive(Debug, Default)]
+    struct EndpointLifecycle {
+        connections_opened: Count,
         handshakes: [Count; Outcome::COUNT],
         disconnects: [[Count; CloseLabel::COUNT]; CAUSES],
         connection_duration: LifetimeHistogram,
@@ -114,13 +147,44 @@ impl Block {
             compression_ratio: Default::default(),
             pings_sent: Count::default(),
             pongs_received: Default::default(),
-            handshake_duration: HandshakeHistogram::default(),
+            deliveries: Count::default(),
+            dropped_queue_overflow: Count::default(),
+            dropped_closing: Count::default(),
+            publications: Default::default(),
+            fanout_duration: FanOutHistogram::default(),
+            delivery_lag: LagHistogram::default(),
             tick_lag: TickHistogram::default(),
             accept_failures: Default::default(),
             http_failures: Default::default(),
             endpoints: (0..endpoints).map(|_| EndpointBlock::default()).collect(),
             unknown: EndpointBlock::default(),
+            lifecycle: Together::new(Lifecycle {
+                handshake_duration: HandshakeHistogram::default(),
+                unsent: Count::default(),
+                endpoints: (0..endpoints).map(|_| EndpointLifecycle::default()).collect(),
+                unknown: EndpointLifecycle::default(),
+            }),
         }
+    }
+
+    /// The cells of an endpoint, or of all that is none.
+    #[inline]
+    pub(crate) fn endpoint(&self, endpoint: EndpointIndex) -> &EndpointBlock {
+        self.endpoints.get(usize::from(endpoint.0)).unwrap_or(&self.unknown)
+    }
+}
+
+impl Lifecycle {
+    /// The cells of an endpoint, or of all that is none.
+    pub(crate) fn endpoint(&self, endpoint: EndpointIndex) -> &EndpointLifecycle {
+        self.endpoints.get(usize::from(endpoint.0)).unwrap_or(&self.unknown)
+    }
+}
+
+impl EndpointLifecycle {
+    /// Connections that have ended, by whatever cause and code.
+    pub(crate) fn ended(&self) -> u64 {
+        self.disconnects.iter().flatten().map(Count::get).sum()
     }
 }
 
@@ -138,6 +202,8 @@ mod tests {
         check::<IdleBounds>();
         check::<RttBounds>();
         check::<HandshakeBounds>();
+        check::<FanOutBounds>();
+        check::<LagBounds>();
         check::<TickBounds>();
         check::<RatioBounds>();
     }

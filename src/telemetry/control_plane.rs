@@ -8,15 +8,19 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::telemetry::labels::{Method, Route, TaskKind};
+use crate::telemetry::labels::{Method, ReloadOutcome, Route, TaskKind};
 
 const HTTP_REQUESTS: &str = "gaugeway_http_requests_total";
 const HTTP_REQUEST_DURATION: &str = "gaugeway_http_request_duration_seconds";
 const PANICS: &str = "gaugeway_panics_total";
+const CONFIG_RELOADS: &str = "gaugeway_config_reloads_total";
+const API_DENIED: &str = "gaugeway_auth_api_denied_total";
+const IDEMPOTENT_REPLAYS: &str = "gaugeway_bus_idempotent_replays_total";
 
 /// The names given here, for the test that the two halves of `/metrics` share none.
 #[cfg(test)]
-pub(crate) const NAMES: &[&str] = &[HTTP_REQUESTS, HTTP_REQUEST_DURATION, PANICS];
+pub(crate) const NAMES: &[&str] =
+    &[HTTP_REQUESTS, HTTP_REQUEST_DURATION, PANICS, CONFIG_RELOADS, API_DENIED, IDEMPOTENT_REPLAYS];
 
 /// Seconds: 0.1 ms … 10 s.
 const REQUEST_DURATION_BOUNDS: &[f64] =
@@ -62,6 +66,18 @@ impl ControlPlane {
         self.panics(task).increment(1);
     }
 
+    pub(crate) fn config_reloaded(&self, outcome: ReloadOutcome) {
+        self.config_reloads(outcome).increment(1);
+    }
+
+    pub(crate) fn api_request_denied(&self) {
+        self.counter(API_DENIED, Vec::new()).increment(1);
+    }
+
+    pub(crate) fn publish_replayed(&self) {
+        self.counter(IDEMPOTENT_REPLAYS, Vec::new()).increment(1);
+    }
+
     /// The exposition of what was counted here.
     pub(crate) fn render(&self) -> String {
         self.handle.render()
@@ -77,6 +93,15 @@ impl ControlPlane {
         let counters = [
             (HTTP_REQUESTS, "Requests to the admin listener."),
             (PANICS, "Panics: defects of the gateway."),
+            (
+                CONFIG_RELOADS,
+                "Reloads of the configuration by how they ended; partial: something needs a restart.",
+            ),
+            (API_DENIED, "Requests to the admin API without a valid key."),
+            (
+                IDEMPOTENT_REPLAYS,
+                "Publish requests whose Idempotency-Key had been answered already: nothing was published again.",
+            ),
         ];
         for (name, help) in counters {
             let name = KeyName::from_const_str(name);
@@ -96,14 +121,17 @@ impl ControlPlane {
         for task in TaskKind::ALL {
             self.panics(*task).increment(0);
         }
+        for outcome in ReloadOutcome::ALL {
+            self.config_reloads(*outcome).increment(0);
+        }
+        for counter in [API_DENIED, IDEMPOTENT_REPLAYS] {
+            self.counter(counter, Vec::new()).increment(0);
+        }
         for route in Route::ALL {
-            let statuses: &[u16] = match route {
-                Route::Metrics | Route::HealthLive => &[200],
-                Route::HealthReady => &[200, 503],
-                Route::Unmatched => &[404],
-            };
-            for status in statuses {
-                self.http_requests(*route, Method::Get, *status).increment(0);
+            for (method, statuses) in ordinary_answers(*route) {
+                for status in *statuses {
+                    self.http_requests(*route, *method, *status).increment(0);
+                }
             }
             // Registering makes the series.
             drop(self.http_durations(*route));
@@ -116,8 +144,7 @@ impl ControlPlane {
             Label::from_static_parts("method", method.as_str()),
             Label::new("status", status.to_string()),
         ];
-        let key = Key::from_parts(KeyName::from_const_str(HTTP_REQUESTS), labels);
-        self.recorder.register_counter(&key, &METADATA)
+        self.counter(HTTP_REQUESTS, labels)
     }
 
     fn http_durations(&self, route: Route) -> metrics::Histogram {
@@ -127,8 +154,31 @@ impl ControlPlane {
     }
 
     fn panics(&self, task: TaskKind) -> metrics::Counter {
-        let labels = vec![Label::from_static_parts("task", task.as_str())];
-        let key = Key::from_parts(KeyName::from_const_str(PANICS), labels);
+        self.counter(PANICS, vec![Label::from_static_parts("task", task.as_str())])
+    }
+
+    fn config_reloads(&self, outcome: ReloadOutcome) -> metrics::Counter {
+        self.counter(CONFIG_RELOADS, vec![Label::from_static_parts("outcome", outcome.as_str())])
+    }
+
+    fn counter(&self, name: &'static str, labels: Vec<Label>) -> metrics::Counter {
+        let key = Key::from_parts(KeyName::from_const_str(name), labels);
         self.recorder.register_counter(&key, &METADATA)
+    }
+}
+
+/// What a route answers when nothing is odd.
+const fn ordinary_answers(route: Route) -> &'static [(Method, &'static [u16])] {
+    match route {
+        Route::Metrics | Route::HealthLive => &[(Method::Get, &[200])],
+        Route::HealthReady => &[(Method::Get, &[200, 503])],
+        Route::ApiPublish => &[(Method::Post, &[200, 400, 401, 413, 415, 422, 503])],
+        Route::ApiConnections => &[(Method::Get, &[200, 400, 401])],
+        Route::ApiConnection => {
+            &[(Method::Get, &[200, 401, 404]), (Method::Delete, &[200, 401, 404])]
+        }
+        Route::ApiUserConnections => &[(Method::Delete, &[200, 401])],
+        Route::ApiStats | Route::ApiOpenapi => &[(Method::Get, &[200, 401])],
+        Route::Unmatched => &[(Method::Get, &[404])],
     }
 }

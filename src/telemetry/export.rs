@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::state::{Cause, CloseLabel, Initiator};
-use crate::telemetry::block::{Block, EndpointBlock};
+use crate::telemetry::block::{Block, EndpointBlock, EndpointLifecycle, Lifecycle};
 use crate::telemetry::cells::{Distribution, SizeHistogram};
 use crate::telemetry::families::{self, Family};
 use crate::telemetry::labels::{
-    AcceptFailure, Direction, HttpFailure, Outcome, PongKind, UNKNOWN_ENDPOINT,
+    AcceptFailure, Direction, DropReason, HttpFailure, Outcome, PongKind, Source, UNKNOWN_ENDPOINT,
 };
 use crate::telemetry::recorder::Blocks;
 use crate::telemetry::scrape::{Scrape, ScrapeSource};
@@ -23,19 +23,24 @@ impl ScrapeSource for Counted {
 
     fn scrape(&self, scrape: &mut Scrape) {
         let total = self.0.total();
+        // The total is this thread's own: nobody waits for its lock.
+        let lifecycle = total.lifecycle.lock();
         whole_gateway(scrape, &total);
+        scrape.histogram(&families::HANDSHAKE_DURATION, &[], &lifecycle.handshake_duration);
+        publications(scrape, &total, &lifecycle);
         for direction in Direction::ALL {
             messages_towards(scrape, *direction, &total);
         }
-        for (name, counts) in self.0.endpoints.iter().zip(&total.endpoints) {
-            endpoint(scrape, name, counts, Served::Endpoint);
+        let cells = total.endpoints.iter().zip(&lifecycle.endpoints);
+        for (name, (messages, life)) in self.0.endpoints.iter().zip(cells) {
+            endpoint(scrape, name, messages, life, Served::Endpoint);
         }
-        endpoint(scrape, UNKNOWN_ENDPOINT, &total.unknown, Served::Refusals);
+        let (messages, life) = (&total.unknown, &lifecycle.unknown);
+        endpoint(scrape, UNKNOWN_ENDPOINT, messages, life, Served::Refusals);
     }
 }
 
 fn whole_gateway(scrape: &mut Scrape, total: &Block) {
-    scrape.histogram(&families::HANDSHAKE_DURATION, &[], &total.handshake_duration);
     scrape.histogram(&families::TICK_LAG, &[], &total.tick_lag);
     scrape.value(&families::PINGS_SENT, &[], total.pings_sent.get() as f64);
     for kind in PongKind::ALL {
@@ -53,6 +58,25 @@ fn whole_gateway(scrape: &mut Scrape, total: &Block) {
         let failures = total.http_failures[*reason as usize].get() as f64;
         scrape.value(&families::HTTP_CONNECTION_ERRORS, &[reason.as_str()], failures);
     }
+}
+
+fn publications(scrape: &mut Scrape, total: &Block, lifecycle: &Lifecycle) {
+    for source in Source::ALL {
+        let count = total.publications[*source as usize].get() as f64;
+        scrape.value(&families::PUBLICATIONS, &[source.as_str()], count);
+    }
+    scrape.value(&families::DELIVERIES, &[], total.deliveries.get() as f64);
+    for reason in DropReason::ALL {
+        let dropped = match reason {
+            DropReason::QueueOverflow => &total.dropped_queue_overflow,
+            DropReason::Closing => &total.dropped_closing,
+            DropReason::Unsent => &lifecycle.unsent,
+        };
+        let labels = &[reason.as_str()];
+        scrape.value(&families::DELIVERIES_DROPPED, labels, dropped.get() as f64);
+    }
+    scrape.histogram(&families::FANOUT_DURATION, &[], &total.fanout_duration);
+    scrape.histogram(&families::DELIVERY_LAG, &[], &total.delivery_lag);
 }
 
 fn messages_towards(scrape: &mut Scrape, direction: Direction, total: &Block) {
@@ -77,35 +101,43 @@ enum Served {
     Refusals,
 }
 
-fn endpoint(scrape: &mut Scrape, name: &str, counts: &EndpointBlock, served: Served) {
+fn endpoint(
+    scrape: &mut Scrape,
+    name: &str,
+    messages: &EndpointBlock,
+    life: &EndpointLifecycle,
+    served: Served,
+) {
     for outcome in Outcome::ALL {
         let reachable = match served {
             Served::Endpoint => outcome.is_of_an_endpoint(),
             Served::Refusals => outcome.is_of_no_endpoint(),
         };
-        let count = counts.handshakes[*outcome as usize].get();
+        let count = life.handshakes[*outcome as usize].get();
         if reachable || count > 0 {
             let labels = &[name, outcome.as_str()];
             scrape.value(&families::HANDSHAKES, labels, count as f64);
         }
     }
-    let opened = counts.connections_opened.get();
-    if served == Served::Refusals && opened == 0 {
+    let (opened, ended) = (life.connections_opened.get(), life.ended());
+    if served == Served::Refusals && opened == 0 && ended == 0 {
         return;
     }
     scrape.value(&families::CONNECTIONS_OPENED, &[name], opened as f64);
+    // Below zero only by a defect, which must show.
+    scrape.value(&families::CONNECTIONS, &[name], opened as f64 - ended as f64);
     for direction in Direction::ALL {
         for opcode in Opcode::ALL {
-            let count = counts.messages[*direction as usize][*opcode as usize].get();
+            let count = messages.messages[*direction as usize][*opcode as usize].get();
             let labels = &[name, direction.as_str(), opcode.as_str()];
             scrape.value(&families::MESSAGES, labels, count as f64);
         }
     }
-    scrape.histogram(&families::PING_RTT, &[name], &counts.ping_rtt);
-    ends(scrape, name, counts);
+    scrape.histogram(&families::PING_RTT, &[name], &messages.ping_rtt);
+    ends(scrape, name, life);
 }
 
-fn ends(scrape: &mut Scrape, name: &str, counts: &EndpointBlock) {
+fn ends(scrape: &mut Scrape, name: &str, counts: &EndpointLifecycle) {
     scrape.histogram(&families::CONNECTION_DURATION, &[name], &counts.connection_duration);
     for (abnormal, idle) in ["false", "true"].iter().zip(&counts.idle_at_close) {
         scrape.histogram(&families::IDLE_AT_CLOSE, &[name, abnormal], idle);

@@ -41,6 +41,8 @@ macro_rules! families {
 families! {
     /// Counted by the threads' blocks.
     COUNTED {
+        CONNECTIONS: Gauge "gaugeway_connections" ["endpoint"]
+            "Open WebSockets: gaugeway_connections_opened_total less gaugeway_disconnects_total, on every page.";
         CONNECTIONS_OPENED: Counter "gaugeway_connections_opened_total" ["endpoint"]
             "WebSockets opened (the 101 was written).";
         HANDSHAKES: Counter "gaugeway_handshakes_total" ["endpoint", "outcome"]
@@ -73,6 +75,16 @@ families! {
             "Payload divided by compressed bytes, per compressed message on the wire.";
         MESSAGES_COMPRESSED: Counter "gaugeway_messages_compressed_total" ["direction"]
             "Messages that crossed compressed.";
+        PUBLICATIONS: Counter "gaugeway_publications_total" ["source"]
+            "Publications that got their sequence number.";
+        DELIVERIES: Counter "gaugeway_deliveries_total" []
+            "Publications handed to a receiver: written, or queued for it. Written alone: less gaugeway_deliveries_dropped_total{reason=\"unsent\"}.";
+        DELIVERIES_DROPPED: Counter "gaugeway_deliveries_dropped_total" ["reason"]
+            "Publications that a receiver did not get. Publications x receivers = gaugeway_deliveries_total + queue_overflow + closing; unsent were queued, counted as delivered, and thrown away when the connection ended.";
+        FANOUT_DURATION: Histogram "gaugeway_fanout_duration_seconds" []
+            "From a publication's sequence number to the last receiver of the last shard, written or queued.";
+        DELIVERY_LAG: Histogram "gaugeway_delivery_lag_seconds" []
+            "From a publication's sequence number to the frame's last byte handed to the kernel; one delivery in 16 is measured.";
         TICK_LAG: Histogram "gaugeway_tick_lag_seconds" []
             "How late a shard's tick came: the gateway's own stalls.";
         ACCEPT_FAILURES: Counter "gaugeway_accept_failures_total" ["reason"]
@@ -83,14 +95,18 @@ families! {
 
     /// Read from the shards.
     SHARD_GAUGES {
-        CONNECTIONS: Gauge "gaugeway_connections" ["endpoint"]
-            "Open WebSockets.";
         BACKLOGGED_CONNECTIONS: Gauge "gaugeway_backlogged_connections" []
             "Connections whose send queue holds something.";
         SEND_QUEUE_BYTES: Gauge "gaugeway_send_queue_bytes" []
             "Bytes in all send queues.";
         SEND_QUEUE_MAX_BYTES: Gauge "gaugeway_send_queue_max_bytes" []
             "Bytes in the longest send queue.";
+    }
+
+    /// Who is connected.
+    USERS_GAUGE {
+        USERS: Gauge "gaugeway_users" []
+            "Users with at least one open connection; who names no user is not counted.";
     }
 
     /// What does not change while the process runs.

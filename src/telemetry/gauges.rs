@@ -1,45 +1,41 @@
-//! The shards' gauges: each shard writes its own, a scrape adds them up.
+//! What is read where it is kept: the shards' gauges, each of which writes its own and a scrape adds
+//! them up, and the number of users.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::telemetry::families::{self, Family};
-use crate::telemetry::labels::EndpointIndex;
 use crate::telemetry::scrape::{Scrape, ScrapeSource};
 
 /// One shard's gauges. Only its thread writes; aligned, so that two shards never share a line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct ShardGauges {
-    connections: Box<[AtomicU64]>,
+    connections: AtomicU64,
     backlogged: AtomicU64,
     queue_bytes: AtomicU64,
     queue_max_bytes: AtomicU64,
 }
 
 impl ShardGauges {
-    /// All zero, for so many endpoints.
-    pub fn new(endpoints: usize) -> Arc<Self> {
+    /// All zero.
+    pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            connections: (0..endpoints).map(|_| AtomicU64::new(0)).collect(),
+            connections: AtomicU64::new(0),
             backlogged: AtomicU64::new(0),
             queue_bytes: AtomicU64::new(0),
             queue_max_bytes: AtomicU64::new(0),
         })
     }
 
-    /// One more connection on the endpoint. An unknown endpoint has no connections: ignored.
-    pub fn connection_added(&self, endpoint: EndpointIndex) {
-        if let Some(connections) = self.connections.get(usize::from(endpoint.0)) {
-            connections.store(connections.load(Relaxed).saturating_add(1), Relaxed);
-        }
+    /// One more connection.
+    pub fn connection_added(&self) {
+        self.connections.store(self.connections().saturating_add(1), Relaxed);
     }
 
-    /// One connection fewer on the endpoint.
-    pub fn connection_removed(&self, endpoint: EndpointIndex) {
-        if let Some(connections) = self.connections.get(usize::from(endpoint.0)) {
-            connections.store(connections.load(Relaxed).saturating_sub(1), Relaxed);
-        }
+    /// One connection fewer.
+    pub fn connection_removed(&self) {
+        self.connections.store(self.connections().saturating_sub(1), Relaxed);
     }
 
     /// The shard's connections with something in their queue, the bytes in all of their queues,
@@ -50,29 +46,27 @@ impl ShardGauges {
         self.queue_max_bytes.store(max_bytes, Relaxed);
     }
 
-    /// The shard's open connections, all endpoints together.
+    /// The shard's open connections, for the process to know when none is left. `/metrics` has them
+    /// from the counts of openings and ends, so that these add up on every page.
     pub fn connections(&self) -> u64 {
-        let each = self.connections.iter();
-        each.map(|connections| connections.load(Relaxed)).sum()
+        self.connections.load(Relaxed)
     }
 }
 
 /// All shards' gauges, for [`Telemetry::register`](super::Telemetry::register).
 #[derive(Debug)]
 pub struct AllShardGauges {
-    endpoints: Vec<String>,
     shards: Vec<Arc<ShardGauges>>,
 }
 
 impl AllShardGauges {
-    /// `endpoints` as in `TelemetryOptions`.
-    pub fn new(endpoints: Vec<String>, shards: Vec<Arc<ShardGauges>>) -> Self {
-        Self { endpoints, shards }
+    /// Those of all shards of a gateway.
+    pub fn new(shards: Vec<Arc<ShardGauges>>) -> Self {
+        Self { shards }
     }
 
-    fn sum(&self, gauge: impl Fn(&ShardGauges) -> Option<&AtomicU64>) -> f64 {
-        let each = self.shards.iter().filter_map(|shard| gauge(shard));
-        each.map(|gauge| gauge.load(Relaxed)).sum::<u64>() as f64
+    fn sum(&self, gauge: impl Fn(&ShardGauges) -> &AtomicU64) -> f64 {
+        self.shards.iter().map(|shard| gauge(shard).load(Relaxed)).sum::<u64>() as f64
     }
 }
 
@@ -82,16 +76,34 @@ impl ScrapeSource for AllShardGauges {
     }
 
     fn scrape(&self, scrape: &mut Scrape) {
-        for (index, endpoint) in self.endpoints.iter().enumerate() {
-            let open = self.sum(|shard| shard.connections.get(index));
-            scrape.value(&families::CONNECTIONS, &[endpoint], open);
-        }
-        let backlogged = self.sum(|shard| Some(&shard.backlogged));
+        let backlogged = self.sum(|shard| &shard.backlogged);
         scrape.value(&families::BACKLOGGED_CONNECTIONS, &[], backlogged);
-        let bytes = self.sum(|shard| Some(&shard.queue_bytes));
+        let bytes = self.sum(|shard| &shard.queue_bytes);
         scrape.value(&families::SEND_QUEUE_BYTES, &[], bytes);
         let longest = self.shards.iter().map(|shard| shard.queue_max_bytes.load(Relaxed));
         let longest = longest.max().unwrap_or(0) as f64;
         scrape.value(&families::SEND_QUEUE_MAX_BYTES, &[], longest);
+    }
+}
+
+/// The number of users with at least one open connection, kept by who knows the users, for
+/// [`Telemetry::register`](super::Telemetry::register).
+#[derive(Debug)]
+pub struct UsersGauge(Arc<AtomicU64>);
+
+impl UsersGauge {
+    /// Shows this number as it is at the moment of a scrape.
+    pub fn new(users: Arc<AtomicU64>) -> Self {
+        Self(users)
+    }
+}
+
+impl ScrapeSource for UsersGauge {
+    fn families(&self) -> &'static [&'static Family] {
+        families::USERS_GAUGE
+    }
+
+    fn scrape(&self, scrape: &mut Scrape) {
+        scrape.value(&families::USERS, &[], self.0.load(Relaxed) as f64);
     }
 }

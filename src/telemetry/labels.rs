@@ -113,6 +113,37 @@ vocabulary! {
         Other => "other",
     }
 
+    /// Where a publication came from: the label `source`.
+    Source {
+        /// What a client sent on an endpoint with `inbound = "broadcast"`.
+        Client => "client",
+        /// The publish API.
+        Api => "api",
+    }
+
+    /// Why a receiver did not get a publication: the label `reason`.
+    DropReason {
+        /// There was no room in the receiver's queue.
+        QueueOverflow => "queue_overflow",
+        /// The receiver's connection was closing already.
+        Closing => "closing",
+        /// It was queued, and thrown away when the receiver's connection ended: it is among the
+        /// deliveries too.
+        Unsent => "unsent",
+    }
+
+    /// How a reload of the configuration ended: the label `outcome`.
+    ReloadOutcome {
+        /// All that had changed is in force.
+        Applied => "applied",
+        /// Nothing had changed.
+        Unchanged => "unchanged",
+        /// Something of what had changed needs a restart.
+        Partial => "partial",
+        /// The new configuration is invalid or unreadable; the old one stays in force.
+        Failed => "failed",
+    }
+
     /// The routes of the admin listener: the label `route`.
     Route {
         /// Prometheus' page.
@@ -121,6 +152,18 @@ vocabulary! {
         HealthLive => "/health/live",
         /// May it have traffic?
         HealthReady => "/health/ready",
+        /// Sends a publication.
+        ApiPublish => "/api/v1/publish",
+        /// The open connections.
+        ApiConnections => "/api/v1/connections",
+        /// One connection: look at it, or end it.
+        ApiConnection => "/api/v1/connections/{id}",
+        /// Ends the connections of a user.
+        ApiUserConnections => "/api/v1/users/{user}/connections",
+        /// Counts.
+        ApiStats => "/api/v1/stats",
+        /// The description of the API.
+        ApiOpenapi => "/api/v1/openapi.json",
         /// No route.
         Unmatched => "unmatched",
     }

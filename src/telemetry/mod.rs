@@ -30,10 +30,10 @@ use std::time::Duration;
 use prometheus::{Registry, TextEncoder};
 
 pub use families::{Family, Kind};
-pub use gauges::{AllShardGauges, ShardGauges};
+pub use gauges::{AllShardGauges, ShardGauges, UsersGauge};
 pub use labels::EndpointIndex;
-pub(crate) use recorder::MessageBytes;
 pub use recorder::Recorder;
+pub(crate) use recorder::{End, MessageBytes};
 pub use runtimes::Runtimes;
 pub use scrape::{Scrape, ScrapeSource};
 

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::state::{Cause, CloseLabel};
-use crate::telemetry::block::{Block, EndpointBlock};
+use crate::telemetry::block::Block;
 use crate::telemetry::cells::Merge;
 use crate::telemetry::labels::{
-    AcceptFailure, Direction, EndpointIndex, HttpFailure, Outcome, PongKind, UNKNOWN_ENDPOINT,
+    AcceptFailure, Direction, DropReason, EndpointIndex, HttpFailure, Outcome, PongKind, Source,
+    UNKNOWN_ENDPOINT,
 };
 use crate::wire::Opcode;
 
@@ -101,7 +102,7 @@ impl Recorder {
     ) {
         let MessageBytes { payload, wire, compressed } = bytes;
         let towards = direction as usize;
-        self.endpoint(endpoint).messages[towards][opcode as usize].add(times);
+        self.block.endpoint(endpoint).messages[towards][opcode as usize].add(times);
         self.block.wire_bytes[towards].add(wire.wrapping_mul(times));
         match opcode {
             Opcode::Text | Opcode::Binary => {
@@ -121,28 +122,61 @@ impl Recorder {
         self.block.compression_ratio[towards].observe_times(ratio, times);
     }
 
-    pub(crate) fn connection_opened(&self, endpoint: EndpointIndex) {
-        self.endpoint(endpoint).connections_opened.add(1);
+    /// A handshake was accepted and a connection opened: two counts, one moment.
+    pub(crate) fn connection_opened(&self, endpoint: EndpointIndex, handshake: Duration) {
+        let lifecycle = self.block.lifecycle.lock();
+        let counts = lifecycle.endpoint(endpoint);
+        counts.handshakes[Outcome::Accepted as usize].add(1);
+        counts.connections_opened.add(1);
+        lifecycle.handshake_duration.observe(handshake.as_secs_f64());
     }
 
-    pub(crate) fn connection_closed(
+    pub(crate) fn connection_closed(&self, endpoint: EndpointIndex, end: End) {
+        let End { cause, code, abnormal, lifetime, idle, unsent_publications } = end;
+        let lifecycle = self.block.lifecycle.lock();
+        lifecycle.unsent.add(unsent_publications);
+        let counts = lifecycle.endpoint(endpoint);
+        counts.disconnects[cause as usize][code.index()].add(1);
+        counts.connection_duration.observe(lifetime.as_secs_f64());
+        counts.idle_at_close[usize::from(abnormal)].observe(idle.as_secs_f64());
+    }
+
+    pub(crate) fn handshake_refused(
         &self,
         endpoint: EndpointIndex,
-        cause: Cause,
-        code: CloseLabel,
-        lifetime: Duration,
-        idle: Duration,
-        abnormal: bool,
+        outcome: Outcome,
+        duration: Duration,
     ) {
-        let endpoint = self.endpoint(endpoint);
-        endpoint.disconnects[cause as usize][code.index()].add(1);
-        endpoint.connection_duration.observe(lifetime.as_secs_f64());
-        endpoint.idle_at_close[usize::from(abnormal)].observe(idle.as_secs_f64());
+        let lifecycle = self.block.lifecycle.lock();
+        lifecycle.endpoint(endpoint).handshakes[outcome as usize].add(1);
+        lifecycle.handshake_duration.observe(duration.as_secs_f64());
     }
 
-    pub(crate) fn handshake(&self, endpoint: EndpointIndex, outcome: Outcome, duration: Duration) {
-        self.endpoint(endpoint).handshakes[outcome as usize].add(1);
-        self.block.handshake_duration.observe(duration.as_secs_f64());
+    pub(crate) fn publication_sequenced(&self, source: Source) {
+        self.block.publications[source as usize].add(1);
+    }
+
+    #[inline]
+    pub(crate) fn publication_delivered(&self, receivers: u64) {
+        self.block.deliveries.add(receivers);
+    }
+
+    pub(crate) fn deliveries_dropped(&self, reason: DropReason, count: u64) {
+        match reason {
+            DropReason::QueueOverflow => self.block.dropped_queue_overflow.add(count),
+            DropReason::Closing => self.block.dropped_closing.add(count),
+            DropReason::Unsent => self.block.lifecycle.lock().unsent.add(count),
+        }
+    }
+
+    pub(crate) fn fan_out_finished(&self, duration: Duration) {
+        self.block.fanout_duration.observe(duration.as_secs_f64());
+    }
+
+    /// `times` deliveries of one publication that took equally long.
+    #[inline]
+    pub(crate) fn delivery_sampled(&self, lag: Duration, times: u64) {
+        self.block.delivery_lag.observe_times(lag.as_secs_f64(), times);
     }
 
     pub(crate) fn ping_sent(&self) {
@@ -154,7 +188,7 @@ impl Recorder {
     }
 
     pub(crate) fn ping_rtt(&self, endpoint: EndpointIndex, rtt: Duration) {
-        self.endpoint(endpoint).ping_rtt.observe(rtt.as_secs_f64());
+        self.block.endpoint(endpoint).ping_rtt.observe(rtt.as_secs_f64());
     }
 
     pub(crate) fn tick_lag(&self, lag: Duration) {
@@ -168,12 +202,19 @@ impl Recorder {
     pub(crate) fn http_connection_failed(&self, reason: HttpFailure) {
         self.block.http_failures[reason as usize].add(1);
     }
+}
 
-    #[inline]
-    fn endpoint(&self, endpoint: EndpointIndex) -> &EndpointBlock {
-        let known = self.block.endpoints.get(usize::from(endpoint.0));
-        known.unwrap_or(&self.block.unknown)
-    }
+/// What is counted of a connection's end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) cause: Cause,
+    pub(crate) code: CloseLabel,
+    /// Without a Close handshake.
+    pub(crate) abnormal: bool,
+    pub(crate) lifetime: Duration,
+    pub(crate) idle: Duration,
+    /// Publications that were queued for it and never left.
+    pub(crate) unsent_publications: u64,
 }
 
 /// The three sizes of a message, in bytes.

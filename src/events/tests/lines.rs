@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
+
 use super::*;
 use crate::config::LogFormat;
 use crate::telemetry::labels::TaskKind;
@@ -46,6 +48,7 @@ fn an_end_is_one_json_line_with_flat_fields() {
                 retransmits: 2,
                 last_ack_received: SECOND,
             }),
+            traffic: Traffic { unsent_publications: 3, ..Traffic::default() },
             ..closed(Cause::PeerReset, 1006)
         }
         .emit(recorder);
@@ -66,6 +69,7 @@ fn an_end_is_one_json_line_with_flat_fields() {
     check("idle_seconds", 1.0.into());
     check("nginx_pid", 42.into());
     check("tcp_retransmits", 2.into());
+    check("unsent_publications", 3.into());
     check("received_code", serde_json::Value::Null);
     assert!(fields["socket_error"].as_str().unwrap().contains("reset"));
     let time = fields["timestamp"].as_str().unwrap();
@@ -98,6 +102,46 @@ fn what_a_client_chose_cannot_forge_a_line_or_reach_the_terminal() {
         if format == LogFormat::Json {
             let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert!(fields["user"].as_str().unwrap().starts_with("a\nb\r\x1b[2J"));
+        }
+    }
+}
+
+#[test]
+fn what_operators_do_is_logged_with_its_facts() {
+    let of = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let lines = logged(LogFormat::Json, |telemetry, _| {
+        let (applied, needs_restart) = (of(&["telemetry.log", "api.keys"]), of(&["server.listen"]));
+        ConfigReloaded { applied: &applied, needs_restart: &[] }.emit(telemetry);
+        ConfigReloaded { applied: &applied, needs_restart: &needs_restart }.emit(telemetry);
+        ConfigReloaded { applied: &[], needs_restart: &[] }.emit(telemetry);
+        ConfigReloadFailed { why: "limits.write_wait: not a duration" }.emit(telemetry);
+        ApiRequestDenied { why: "unknown key", peer: REMOTE }.emit(telemetry);
+        PublishReplayed.emit(telemetry);
+        ConnectionsKicked { by: "backend", user: Some("ann"), count: 2, code: 4000 }.emit();
+        GatewayDraining { why: "SIGTERM", connections: 3, over: SECOND }.emit();
+    });
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = [
+        json!({ "level": "INFO", "message": "configuration reloaded", "outcome": "applied",
+            "applied": "telemetry.log, api.keys", "needs_restart": "" }),
+        json!({ "level": "WARN", "message": "configuration reloaded", "outcome": "partial",
+            "applied": "telemetry.log, api.keys", "needs_restart": "server.listen" }),
+        json!({ "level": "INFO", "message": "configuration reloaded", "outcome": "unchanged",
+            "applied": "", "needs_restart": "" }),
+        json!({ "level": "ERROR", "message": "configuration not reloaded", "outcome": "failed",
+            "why": "limits.write_wait: not a duration" }),
+        json!({ "level": "WARN", "message": "API request denied", "why": "unknown key",
+            "peer": "192.0.2.1" }),
+        json!({ "level": "INFO", "message": "connections kicked", "by": "backend", "user": "ann",
+            "count": 2, "code": 4000 }),
+        json!({ "level": "INFO", "message": "draining", "why": "SIGTERM", "connections": 3,
+            "over_seconds": 1.0 }),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, expected) in lines.iter().zip(&expected) {
+        for (name, value) in expected.as_object().unwrap() {
+            assert_eq!(&line[name], value, "{name} in {line}");
         }
     }
 }
@@ -140,5 +184,6 @@ fn every_other_event_logs_what_it_says() {
         "panicked",
     ];
     assert_eq!(messages, expected);
+    assert!(!lines.contains("unsent_publications"), "only when there are some: {lines}");
     assert!(lines.contains(r#""public":"127.0.0.1:8080","admin":"127.0.0.1:8081""#), "{lines}");
 }

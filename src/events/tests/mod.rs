@@ -33,6 +33,7 @@ fn connection() -> ConnectionFacts<'static> {
 fn opened() -> ConnectionOpened<'static> {
     ConnectionOpened {
         connection: connection(),
+        handshake: Duration::from_micros(40),
         extensions: Some("permessage-deflate"),
         user_agent: Some("Mozilla/5.0"),
     }

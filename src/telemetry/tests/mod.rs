@@ -46,10 +46,9 @@ fn message(recorder: &Recorder, payload: u64, wire: u64, compressed: Option<u64>
 }
 
 fn register_everything(telemetry: &Telemetry) -> logging::Logging {
-    let endpoints = vec!["/ws".to_owned(), "/im".to_owned()];
-    let shards = vec![ShardGauges::new(2), ShardGauges::new(2)];
-    let gauges = AllShardGauges::new(endpoints, shards);
-    telemetry.register(gauges).unwrap();
+    let shards = vec![ShardGauges::new(), ShardGauges::new()];
+    telemetry.register(AllShardGauges::new(shards)).unwrap();
+    telemetry.register(UsersGauge::new(Arc::default())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let runtimes = Runtimes::new().with(RuntimeKind::Control, runtime.metrics());
     telemetry.register(runtimes).unwrap();

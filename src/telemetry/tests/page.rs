@@ -49,6 +49,7 @@ fn every_family_has_a_help_and_a_type_and_a_valid_name() {
     let lists = [
         families::COUNTED,
         families::SHARD_GAUGES,
+        families::USERS_GAUGE,
         families::CONSTANTS,
         families::PROCESS,
         families::TOKIO,
@@ -117,16 +118,25 @@ fn the_unreachable_is_shown_when_it_happens_all_the_same() {
     let telemetry = telemetry();
     let recorder = telemetry.recorder();
     let (second, code) = (Duration::from_secs(1), CloseLabel::of(1000));
-    recorder.connection_closed(WS, Cause::PeerEof, code, second, second, false);
-    recorder.connection_opened(EndpointIndex::UNKNOWN);
-    recorder.handshake(EndpointIndex(7), Outcome::Accepted, second);
+    recorder.connection_opened(WS, second);
+    let end = End {
+        cause: Cause::PeerEof,
+        code,
+        abnormal: false,
+        lifetime: second,
+        idle: second,
+        unsent_publications: 0,
+    };
+    recorder.connection_closed(WS, end);
+    recorder.connection_opened(EndpointIndex::UNKNOWN, second);
+    recorder.handshake_refused(EndpointIndex(7), Outcome::BadKey, second);
     check(
         &telemetry,
         r#"gaugeway_disconnects_total{endpoint="/ws",initiator="peer",cause="peer_eof",code="1000"}"#,
         1.0,
     );
     check(&telemetry, r#"gaugeway_connections_opened_total{endpoint="unknown"}"#, 1.0);
-    check(&telemetry, r#"gaugeway_handshakes_total{endpoint="unknown",outcome="accepted"}"#, 1.0);
+    check(&telemetry, r#"gaugeway_handshakes_total{endpoint="unknown",outcome="bad_key"}"#, 1.0);
 }
 
 #[test]
@@ -136,7 +146,7 @@ fn a_hostile_path_is_exported_safely() {
         ..TelemetryOptions::default()
     });
     let recorder = telemetry.recorder();
-    recorder.connection_opened(WS);
+    recorder.connection_opened(WS, Duration::ZERO);
     check(
         &telemetry,
         r#"gaugeway_connections_opened_total{endpoint="/a\"b\\c\nd} 1\n# TYPE x counter"}"#,
