@@ -1,5 +1,6 @@
 //! Gaugeway: the WebSocket gateway you can see into. `ARCHITECTURE.md` is the map.
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod connection;

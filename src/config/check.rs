@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, Name};
 use super::mistake::{Place, quote};
-use super::{AuthMode, Inbound, duration};
+use super::{ApiKey, AuthMode, Inbound, duration};
 
 const LISTEN: Name = ("server", "listen");
 const ADMIN_LISTEN: Name = ("server", "admin_listen");
@@ -21,6 +21,8 @@ const QUEUE_BYTES: Name = ("limits", "send_queue_bytes");
 const COMPRESSION: Name = ("compression", "enabled");
 const AUTH_MODE: Name = ("auth", "mode");
 const ORIGINS: Name = ("auth", "allowed_origins");
+const API_KEYS: Name = ("api", "keys");
+const API_BODY: Name = ("api", "max_body_bytes");
 
 /// Files that the process needs beside its connections: listeners, logs, epoll, the bus, the admin
 /// side, and handshakes that are refused.
@@ -47,6 +49,8 @@ pub(super) fn check(draft: &mut Draft, open_files_max: Option<u64>) -> Vec<Strin
     endpoint_paths_differ(draft);
     required_compression_is_on(draft);
     broadcasts_fit_the_queue(draft, &mut warnings);
+    keys_differ(draft);
+    publications_fit_the_queue(draft, &mut warnings);
     warnings
 }
 
@@ -74,6 +78,11 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
         && (a.ip().to_canonical() == b.ip().to_canonical() || covers(a, b) || covers(b, a))
 }
 
+/// Whether others than this machine's own processes may reach it.
+pub(super) fn is_beyond_loopback(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
 /// A listener beyond loopback that asks nobody who he is must be wanted by name.
 fn start_is_safe(draft: &mut Draft) {
     if draft.config.server.allow_insecure || !draft.sound(&[ALLOW_INSECURE]) {
@@ -81,21 +90,26 @@ fn start_is_safe(draft: &mut Draft) {
     }
     let (listen, admin) = (draft.config.server.listen, draft.config.server.admin_listen);
     let AuthMode::None = draft.config.auth.mode;
-    for (name, address, without, needs) in [
-        (LISTEN, listen, "authentication (auth.mode = \"none\")", [LISTEN, AUTH_MODE]),
-        (ADMIN_LISTEN, admin, "a key for the admin API", [ADMIN_LISTEN, ALLOW_INSECURE]),
-    ] {
-        if draft.sound(&needs) && !address.ip().to_canonical().is_loopback() {
-            let place = draft.place(&[name]);
-            let what = format!("{address} is beyond loopback, without {without}");
-            let advice = format!(
-                "write \"127.0.0.1:{}\", or, if that is meant, add this line below [server]: \
-                 allow_insecure = true (elsewhere: server.allow_insecure=true)",
-                address.port()
-            );
-            report(draft, place, name, what, advice);
-        }
+    if draft.sound(&[LISTEN, AUTH_MODE]) && is_beyond_loopback(listen) {
+        refuse_insecure(draft, LISTEN, listen, "authentication (auth.mode = \"none\")", "");
     }
+    let keyless = draft.config.api.keys.is_empty();
+    if draft.sound(&[ADMIN_LISTEN, API_KEYS]) && is_beyond_loopback(admin) && keyless {
+        let keys = "or give the API a key: keys = [\"name:secret\"] below [api] (elsewhere: \
+                    api.keys=name:secret), ";
+        refuse_insecure(draft, ADMIN_LISTEN, admin, "a key for the API", keys);
+    }
+}
+
+fn refuse_insecure(draft: &mut Draft, name: Name, at: SocketAddr, without: &str, remedy: &str) {
+    let place = draft.place(&[name]);
+    let what = format!("{at} is beyond loopback, without {without}");
+    let advice = format!(
+        "write \"127.0.0.1:{}\", {remedy}or, if that is meant, add this line below [server]: \
+         allow_insecure = true (elsewhere: server.allow_insecure=true)",
+        at.port()
+    );
+    report(draft, place, name, what, advice);
 }
 
 fn heartbeat_holds(draft: &mut Draft, warnings: &mut Vec<String>) {
@@ -229,5 +243,41 @@ fn broadcasts_fit_the_queue(draft: &Draft, warnings: &mut Vec<String>) {
                 limits.send_queue_bytes
             ));
         }
+    }
+}
+
+/// One name for two secrets would make the log say the wrong thing, one secret for two names too.
+/// Nothing is quoted: whoever swaps the two halves of a key has a secret for its name.
+fn keys_differ(draft: &mut Draft) {
+    if !draft.sound(&[API_KEYS]) {
+        return;
+    }
+    let keys = &draft.config.api.keys;
+    let mut doubles = Vec::new();
+    for (index, key) in keys.iter().enumerate() {
+        let same = |what, same: &dyn Fn(&ApiKey) -> bool| {
+            let first = keys[..index].iter().position(same)?;
+            Some(format!("elements {} and {} have the same {what}", first + 1, index + 1))
+        };
+        doubles.extend(same("name", &|other| other.name == key.name));
+        doubles.extend(same("secret", &|other| other.secret == key.secret));
+    }
+    for what in doubles {
+        let place = draft.place(&[API_KEYS]);
+        report(draft, place, API_KEYS, what, "write each name and each secret once".to_owned());
+    }
+}
+
+/// Said only to those who asked for larger bodies: they will not get larger publications by it.
+fn publications_fit_the_queue(draft: &Draft, warnings: &mut Vec<String>) {
+    if !draft.sound(&[API_BODY, QUEUE_BYTES]) || draft.place(&[API_BODY]) == Place::Default {
+        return;
+    }
+    let (body, queue) = (draft.config.api.max_body_bytes, draft.config.limits.send_queue_bytes);
+    if body > queue {
+        warnings.push(format!(
+            "api.max_body_bytes = {body}: a publication over limits.send_queue_bytes = {queue} is \
+             refused with 413, since it would overflow the queue of each receiver"
+        ));
     }
 }

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::file::Text;
-use super::mistake::{Mistake, Place, quote};
+use super::mistake::{Mistake, Place, quote_name};
 use super::settings::Section;
 use super::suggest::closest;
 use super::value::{Input, type_name};
@@ -131,7 +131,7 @@ impl Draft {
                 self.read_section(text, section, place, value);
             } else {
                 let advice = self.advice_for_section(name, value.get_ref());
-                let shown = quote(name).trim_matches('"').to_owned();
+                let shown = quote_name(name).trim_matches('"').to_owned();
                 let what = match value.get_ref() {
                     DeValue::Table(_) | DeValue::Array(_) => "is not a section",
                     _ => "is not a setting of the top level",
@@ -247,7 +247,7 @@ impl Draft {
             (None, Some(known)) => format!("did you mean {known}?"),
             (None, None) => format!("there are {}", own.join(", ")),
         };
-        let shown = quote(key);
+        let shown = quote_name(key);
         let setting = format!("{section}.{}", shown.trim_matches('"'));
         self.mistake(place, setting, "is not a setting", advice);
     }

@@ -154,6 +154,12 @@ pub(super) fn quote(text: &str) -> String {
     }
 }
 
+/// A name of the input inside a message. A colon is part of no name but of every key of the API:
+/// what has one may be such a key in the wrong place, and is not repeated.
+pub(super) fn quote_name(text: &str) -> String {
+    quote(if text.contains(':') { "…" } else { text })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,17 +2,20 @@
 //! checked as a whole.
 //!
 //! `schema` declares every setting once; `load` puts the sources on top of each other in a `draft`;
-//! `check` holds what concerns several settings; `print` writes a configuration or the example file.
+//! `check` holds what concerns several settings; `print` writes a configuration or the example file;
+//! `reload` says what of a new configuration can be in force without a restart.
 //! All mistakes are collected and reported at once. This module imports nothing else of the crate.
 
 mod check;
 mod draft;
 mod duration;
 mod file;
+mod key;
 mod load;
 mod mistake;
 mod overrides;
 mod print;
+mod reload;
 mod rule;
 mod schema;
 mod settings;
@@ -22,12 +25,15 @@ mod tests;
 mod value;
 
 pub use check::connections_within;
+pub use key::{ApiKey, SECRET_CHARS_MAX, Secret};
 pub use load::{Loaded, Origin, Sources, load};
 pub use mistake::{Mistake, Mistakes, Place, printable};
 pub use overrides::Flags;
 pub use print::{effective, example};
+pub use reload::{Change, changes, merge_live};
 pub use schema::{
-    Auth, AuthMode, Compression, Endpoint, Heartbeat, Inbound, Limits, LogFormat, Server, Telemetry,
+    Api, Auth, AuthMode, Compression, Endpoint, Heartbeat, Inbound, Limits, LogFormat, Server,
+    Telemetry,
 };
 
 use settings::Section;
@@ -45,6 +51,8 @@ pub struct Config {
     pub compression: Compression,
     /// Who may connect.
     pub auth: Auth,
+    /// The API of the admin listener.
+    pub api: Api,
     /// What the gateway tells its operators beside `/metrics`.
     pub telemetry: Telemetry,
     /// Paths that speak WebSocket, in the order of the file; at least one.
@@ -65,6 +73,7 @@ impl Default for Config {
             limits: Limits::default(),
             compression: Compression::default(),
             auth: Auth::default(),
+            api: Api::default(),
             telemetry: Telemetry::default(),
             endpoints: vec![
                 endpoint("/ws-notifications", Inbound::Echo, false),
@@ -77,14 +86,16 @@ impl Default for Config {
 
 impl Config {
     /// The tables that occur once, in the order of the file.
-    fn sections(&self) -> [&dyn Section; 6] {
-        let Self { server, heartbeat, limits, compression, auth, telemetry, endpoints: _ } = self;
-        [server, heartbeat, limits, compression, auth, telemetry]
+    fn sections(&self) -> [&dyn Section; 7] {
+        let Self { server, heartbeat, limits, compression, auth, api, telemetry, endpoints: _ } =
+            self;
+        [server, heartbeat, limits, compression, auth, api, telemetry]
     }
 
     /// The same, to be written.
-    fn sections_mut(&mut self) -> [&mut dyn Section; 6] {
-        let Self { server, heartbeat, limits, compression, auth, telemetry, endpoints: _ } = self;
-        [server, heartbeat, limits, compression, auth, telemetry]
+    fn sections_mut(&mut self) -> [&mut dyn Section; 7] {
+        let Self { server, heartbeat, limits, compression, auth, api, telemetry, endpoints: _ } =
+            self;
+        [server, heartbeat, limits, compression, auth, api, telemetry]
     }
 }

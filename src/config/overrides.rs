@@ -3,16 +3,22 @@
 use std::ffi::OsString;
 
 use super::draft::Draft;
-use super::mistake::{Place, quote};
+use super::mistake::{Place, quote_name};
 use super::suggest::closest;
 use super::value::Input;
 
 /// The prefix of every variable that is ours.
 const PREFIX: &str = "GAUGEWAY_";
 
-/// Variables with our prefix that are not settings: two stand for command-line options, the last is
+/// Variables with our prefix that are not settings: they stand for command-line options; the last is
 /// read when the program is built and may still be set when it runs.
-const OPTIONS: [&str; 3] = ["GAUGEWAY_CONFIG", "GAUGEWAY_HEALTH_URL", "GAUGEWAY_REVISION"];
+const OPTIONS: [&str; 5] = [
+    "GAUGEWAY_CONFIG",
+    "GAUGEWAY_HEALTH_URL",
+    "GAUGEWAY_ADMIN_URL",
+    "GAUGEWAY_API_KEY",
+    "GAUGEWAY_REVISION",
+];
 
 /// Settings given on the command line, as they were typed.
 #[derive(Debug, Clone, Default)]
@@ -68,12 +74,12 @@ pub(super) fn apply_flags(draft: &mut Draft, flags: &Flags) {
 
 fn apply_assignment(draft: &mut Draft, assignment: &str) {
     let Some((setting, value)) = assignment.split_once('=') else {
-        let what = format!("{} has no `=`", quote(assignment));
+        let what = format!("{} has no `=`", quote_name(assignment));
         let advice = "write --set section.key=value";
         return draft.mistake(Place::Flag("--set".into()), String::new(), what, advice);
     };
     let setting = setting.trim();
-    let place = Place::Flag(format!("--set {}", quote(setting).trim_matches('"')));
+    let place = Place::Flag(format!("--set {}", quote_name(setting).trim_matches('"')));
     let known = draft
         .setting_names()
         .find(|(section, key)| setting.split_once('.') == Some((section, key)));

@@ -18,9 +18,10 @@ const HEADER: &str = "\
 #
 # Durations are a whole number and a unit: \"500ms\", \"30s\", \"2m\", \"1h\", \"1d\". Sizes are bytes.
 # In variables and flags lists are separated by commas.
+# `Live.`: a reload (SIGHUP) changes the setting; any other waits for a restart.
 ";
 
-/// The configuration as TOML that loads back to the same value.
+/// The configuration as TOML that loads back to the same value, but for secrets, which are hidden.
 pub fn effective(config: &Config) -> String {
     let mut text = String::new();
     for section in config.sections() {
@@ -98,6 +99,9 @@ fn push_description(text: &mut String, section: &dyn Section, field: &Field) {
         facts.push_str("Default: that of ");
         facts.push_str(general);
         facts.push_str(". ");
+    }
+    if field.live {
+        facts.push_str("Live. ");
     }
     facts.push_str("Costs: ");
     facts.push_str(field.costs);

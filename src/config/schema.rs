@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::key::ApiKey;
 use super::mistake::{Problem, quote};
 use super::rule::Rule;
-use super::settings::{Field, Section, choices, settings};
+use super::settings::{Field, Reload, Section, choices, settings};
 use super::value::{Input, Value, Word};
 
 const KIB: u64 = 1_024;
@@ -42,7 +43,8 @@ settings! {
         costs: "one listening socket";
 
     /// Where operators connect: `/metrics`, `/health`, `/api`, the console.
-    /// Never expose it; beyond loopback without a key the start is refused unless `allow_insecure` is set.
+    /// Not for clients. Beyond loopback the start is refused unless `[api] keys` has one or `allow_insecure` is set. Keys
+    /// guard `/api` and the console; `/metrics` and `/health` answer whoever reaches the port.
     admin_listen: SocketAddr = loopback(8081),
         unit: "address:port",
         costs: "one listening socket";
@@ -58,6 +60,7 @@ settings! {
     max_connections: usize = 0,
         unit: "connections",
         range: Rule::Number(0, CONNECTIONS_MAX),
+        live: true,
         costs: "one open file per connection, and its memory (see limits.send_queue_bytes)";
 
     /// Open WebSocket connections of one client address (an IPv6 /64 counts as one); beyond them a handshake gets 429.
@@ -65,6 +68,7 @@ settings! {
     max_connections_per_ip: usize = 0,
         unit: "connections",
         range: Rule::Number(0, CONNECTIONS_MAX),
+        live: true,
         costs: "one table entry per client address while it is not 0";
 
     /// From the TCP accept to the whole request head; a slower client is dropped.
@@ -78,6 +82,7 @@ settings! {
     drain_timeout: Duration = seconds(30),
         unit: "duration",
         range: ANY_TIME,
+        live: true,
         costs: "a restart may take so long";
 
     /// Threads that own connections; a connection never moves from one to another.
@@ -87,7 +92,7 @@ settings! {
         range: Rule::Number(0, 1_024),
         costs: "one thread with its buffers and one set of counters each";
 
-    /// Permit listening beyond loopback without authentication.
+    /// Permit listening beyond loopback without authentication or without a key of the API.
     /// For a container or a test network that nobody else reaches.
     allow_insecure: bool = false,
         unit: "switch",
@@ -103,12 +108,14 @@ settings! {
     ping_interval: Duration = seconds(30),
         unit: "duration",
         range: ANY_TIME,
+        live: true,
         costs: "one frame of a few bytes each way per connection and interval, and a wake-up of the client's radio";
 
     /// A client without any byte for so long, while a ping was outstanding, is dead.
     pong_wait: Duration = seconds(60),
         unit: "duration",
         range: ANY_TIME,
+        live: true,
         costs: "a vanished client is counted as connected for so long";
 }
 
@@ -121,30 +128,35 @@ settings! {
     write_wait: Duration = seconds(15),
         unit: "duration",
         range: ANY_TIME,
+        live: true,
         costs: "a client that does not read holds its queue for so long";
 
     /// The Close handshake: from our Close frame to the client's.
     close_wait: Duration = seconds(5),
         unit: "duration",
         range: ANY_TIME,
+        live: true,
         costs: "a client that does not answer a Close holds its socket for so long";
 
     /// A larger message ends its connection with 1009, compressed or not (the size is that after inflating).
     max_message_bytes: usize = 65_536,
         unit: "bytes",
         range: Rule::Number(1, GIB),
+        live: true,
         costs: "so much memory per connection that is in the middle of a message";
 
     /// What may wait for one client that reads slowly; beyond it the connection ends as `queue_overflow`.
     send_queue_bytes: usize = 1_048_576,
         unit: "bytes",
         range: Rule::Number(KIB, GIB),
+        live: true,
         costs: "so much memory per slow client at most; an idle connection has no queue (at most 1.5 KiB in all)";
 
     /// Messages that may wait for one client.
     send_queue_messages: usize = 256,
         unit: "messages",
         range: Rule::Number(1, 1_000_000),
+        live: true,
         costs: "a little book-keeping per waiting message; its bytes are shared by all receivers";
 }
 
@@ -167,6 +179,7 @@ settings! {
     min_bytes: usize = 128,
         unit: "bytes",
         range: Rule::Number(0, GIB),
+        live: true,
         costs: "CPU per message when it is low, traffic when it is high";
 
     /// Keep the window from one message to the next: better ratios for small similar messages.
@@ -189,7 +202,28 @@ settings! {
     allowed_origins: Vec<String> = Vec::new(),
         unit: "origins",
         range: Rule::Origin,
+        live: true,
         costs: "one comparison per origin and handshake";
+}
+
+settings! {
+    /// The API of the admin listener: `/api` and the console.
+    struct Api in "api";
+
+    /// Keys of those who may use it, sent as `Authorization: Bearer SECRET`. Empty: whoever reaches
+    /// the admin listener may. Keys are never printed; give them by the variable or a file that only
+    /// the gateway reads, since a command line is visible to every process of the machine.
+    keys: Vec<ApiKey> = Vec::new(),
+        unit: "keys",
+        live: true,
+        costs: "one hash per request, and one comparison per key";
+
+    /// A larger body of a request gets 413.
+    max_body_bytes: usize = 1_048_576,
+        unit: "bytes",
+        range: Rule::Number(KIB, 64 * KIB * KIB),
+        live: true,
+        costs: "so much memory per request in flight";
 }
 
 settings! {
@@ -200,6 +234,7 @@ settings! {
     log: String = "info".to_owned(),
         unit: "tracing filter",
         range: Rule::LogFilter,
+        live: true,
         costs: "one line per open, close and refusal at info; debug and trace cost CPU per message";
 
     /// How a log line looks: `json` for machines, `pretty` for people.
@@ -224,16 +259,19 @@ settings! {
     /// `broadcast` (to everybody on this endpoint, the sender included).
     inbound: Inbound = Inbound::Ignore,
         unit: "word",
+        live: true,
         costs: "broadcast: one delivery per connection of the endpoint and message";
 
     /// Refuse a client that names no user, with 400.
     require_user: bool = false,
         unit: "switch",
+        live: true,
         costs: "nothing";
 
     /// Refuse a client that does not offer permessage-deflate, with 400.
     require_compression: bool = false,
         unit: "switch",
+        live: true,
         costs: "CPU per message, see [compression]";
 
     /// Instead of the general limit.
@@ -241,6 +279,7 @@ settings! {
         unit: "bytes",
         range: Rule::Number(1, GIB),
         inherits: "limits.max_message_bytes",
+        live: true,
         costs: "as the general setting";
 
     /// Instead of the general list.
@@ -248,12 +287,14 @@ settings! {
         unit: "origins",
         range: Rule::Origin,
         inherits: "auth.allowed_origins",
+        live: true,
         costs: "as the general setting";
 
     /// Instead of the general switch.
     context_takeover: Option<bool> = None,
         unit: "switch",
         inherits: "compression.context_takeover",
+        live: true,
         costs: "as the general setting";
 }
 

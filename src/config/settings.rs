@@ -19,6 +19,8 @@ pub(super) struct Field {
     pub required: bool,
     /// `section.key` of the general setting that holds where this one is absent.
     pub inherits: Option<&'static str>,
+    /// A reload (SIGHUP) changes it.
+    pub live: bool,
 }
 
 /// A table of the file: its settings by name.
@@ -39,6 +41,15 @@ pub(super) trait Section {
     fn get(&self, key: &str) -> Option<String>;
 }
 
+/// What a reload does with a section.
+pub(super) trait Reload: Sized {
+    /// The settings whose values differ.
+    fn changed(&self, new: &Self) -> Vec<&'static Field>;
+
+    /// Takes over the live settings.
+    fn take_live(&mut self, new: &Self);
+}
+
 /// Declares a section: for each key its type, default, unit, range and costs.
 ///
 /// ```text
@@ -53,7 +64,8 @@ pub(super) trait Section {
 /// ```
 ///
 /// `range` may be left out (whatever the type accepts). `required: true` demands the key,
-/// `inherits: "section.key"` names the general setting behind an absent one.
+/// `inherits: "section.key"` names the general setting behind an absent one, `live: true` says that
+/// a reload changes it.
 macro_rules! settings {
     (
         $(#[doc = $about:literal])*
@@ -65,6 +77,7 @@ macro_rules! settings {
                 $(range: $rule:expr,)?
                 $(required: $required:literal,)?
                 $(inherits: $inherits:literal,)?
+                $(live: $live:literal,)?
                 costs: $costs:literal;
         )*
     ) => {
@@ -103,6 +116,7 @@ macro_rules! settings {
                     costs: $costs,
                     required: settings!(@first $($required,)? false),
                     inherits: settings!(@option $($inherits)?),
+                    live: settings!(@first $($live,)? false),
                 }),*]
             }
 
@@ -122,6 +136,20 @@ macro_rules! settings {
                     $(stringify!($key) => self.$key.toml(),)*
                     _ => None,
                 }
+            }
+        }
+
+        impl Reload for $name {
+            fn changed(&self, new: &Self) -> Vec<&'static Field> {
+                let differs = [$(self.$key != new.$key),*];
+                let fields = self.fields().iter().zip(differs);
+                fields.filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+            }
+
+            fn take_live(&mut self, new: &Self) {
+                $(if settings!(@first $($live,)? false) {
+                    self.$key.clone_from(&new.$key);
+                })*
             }
         }
     };

@@ -42,6 +42,8 @@ pub(super) trait Word: Sized {
     const ACCEPTS: &'static str;
     /// What to write when something else than a string was found.
     const ADVICE: &'static str;
+    /// It must not be quoted in a message; its place in a list says which one is meant.
+    const SECRET: bool = false;
 
     fn parse(text: &str, rule: Rule) -> Result<Self, Problem>;
 
@@ -160,15 +162,25 @@ impl<T: Word> Value for Vec<T> {
     fn read(input: Input<'_>, rule: Rule) -> Result<Self, Vec<Problem>> {
         let mut elements = Self::new();
         let mut problems = Vec::new();
-        let mut keep = |element: Result<T, Problem>, at| match element {
-            Ok(element) => elements.push(element),
-            Err(problem) => problems.push(Problem { at, ..problem }),
+        let mut number = 0;
+        let mut keep = |element: Result<T, Problem>, at| {
+            number += 1;
+            match element {
+                Ok(element) => elements.push(element),
+                Err(mut problem) => {
+                    if T::SECRET {
+                        problem.what = format!("element {number} {}", problem.what);
+                    }
+                    problems.push(Problem { at, ..problem });
+                }
+            }
         };
         match input {
             Input::Text(text) if text.trim().is_empty() => {}
             Input::Text(text) if text.trim_start().starts_with('[') => {
                 let advice = "write the elements with commas between, without brackets";
-                return Err(vec![Problem::new(format!("{} has brackets", quote(text)), advice)]);
+                let shown = if T::SECRET { "the value".to_owned() } else { quote(text) };
+                return Err(vec![Problem::new(format!("{shown} has brackets"), advice)]);
             }
             Input::Text(text) => {
                 for element in text.split(',') {

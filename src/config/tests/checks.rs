@@ -35,6 +35,26 @@ fn beyond_loopback_only_when_asked_for_by_name() {
         "[server]\nlisten = \"0.0.0.0:80\"\nadmin_listen = \"[::]:81\"\nallow_insecure = true",
     )
     .unwrap();
+    // The message about the admin listener names both remedies, and either is one.
+    refused(
+        "[server]\nadmin_listen = \"10.0.0.1:81\"",
+        &[(
+            "f.toml:2: server.admin_listen: 10.0.0.1:81 is beyond loopback, without a key",
+            "[api]",
+        )],
+    );
+    let key = "api.keys = [\"backend:0123456789abcdef\"]\n";
+    load_text(&format!("{key}server.admin_listen = \"10.0.0.1:81\"")).unwrap();
+    // A key of the API does not ask clients who they are.
+    refused(
+        &format!("{key}server.listen = \"10.0.0.1:80\""),
+        &[("f.toml:2: server.listen: ", "without authentication")],
+    );
+    // A key with a mistake is the one thing to correct.
+    refused(
+        "api.keys = [\"backend:short\"]\nserver.admin_listen = \"10.0.0.1:81\"",
+        &[("f.toml:1: api.keys: ", "less than 16")],
+    );
     for loopback in ["127.9.9.9:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
         load_text(&format!("[server]\nlisten = \"{loopback}\"")).unwrap();
     }

@@ -119,6 +119,8 @@ fn flags_override_the_environment_and_that_the_file() {
             ("GAUGEWAY_SERVER__TRUSTED_PROXIES", ""),
             ("GAUGEWAY_CONFIG", "not a setting"),
             ("GAUGEWAY_HEALTH_URL", "not a setting"),
+            ("GAUGEWAY_ADMIN_URL", "not a setting"),
+            ("GAUGEWAY_API_KEY", "not a setting"),
             ("GAUGEWAY_REVISION", "not a setting"),
             ("GAUGEWAY_SERVICE_HOST", "10.0.0.1"),
             ("GAUGEWAY_SERVICE_PORT_ADMIN", "8081"),

@@ -2,7 +2,9 @@
 
 mod checks;
 mod hostile;
+mod keys;
 mod layers;
+mod reload;
 mod rules;
 
 use std::ffi::OsString;

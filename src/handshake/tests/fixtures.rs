@@ -48,6 +48,7 @@ pub fn config() -> Config {
     };
     let second = std::time::Duration::from_secs(1);
     Config {
+        api: Api::default(),
         server: Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_listen: "127.0.0.1:0".parse().unwrap(),
