@@ -1,6 +1,7 @@
 //! Gaugeway: the WebSocket gateway you can see into. `ARCHITECTURE.md` is the map.
 
 pub mod auth;
+pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod connection;

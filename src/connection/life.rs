@@ -3,41 +3,33 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::peer::{Peer, ReceivedTotals};
 use super::shard::Shard;
+use crate::bus::{Message, Target};
 use crate::config::Inbound;
-use crate::events::{MessageReceived, MessageSent, PingSent, PongReceived};
-use crate::handshake::Ticket;
+use crate::events::{MessageReceived, MessageSent, PingSent, PongReceived, PublicationSequenced};
 use crate::hub::Member;
 use crate::outbound::{Outbound, SocketErrorKind};
 use crate::state::{Cause, Effects, Input, Machine, Now, PongKind, Then};
 use crate::telemetry::{EndpointIndex, labels};
 use crate::wire::{
-    Deflate, Deflater, Encoded, Incoming, Opcode, Role, Violation, close_payload, encode,
-    parse_close,
+    Deflate, Deflater, Encoded, Incoming, Opcode, Role, SharedFrame, Violation, close_payload,
+    encode, parse_close,
 };
 
 /// Bytes that a peer may send after our Close before we stop reading. Enough for what a browser has
 /// in flight when its message is refused; less would cost it the Close frame to a RST.
 const DISCARD_BYTES_MAX: u64 = 64 << 20;
 
-/// What came in so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ReceivedTotals {
-    pub(super) messages: u64,
-    pub(super) payload_bytes: u64,
-    pub(super) wire_bytes: u64,
-}
-
 /// One connection.
 pub(super) struct Life {
     pub(super) shard: Rc<Shard>,
     pub(super) outbound: Rc<Outbound>,
     pub(super) member: Rc<Member>,
+    pub(super) peer: Rc<Peer>,
     pub(super) machine: Machine,
-    pub(super) ticket: Ticket,
-    pub(super) received: ReceivedTotals,
-    pub(super) opened_us: u64,
-    pub(super) last_received_us: u64,
     /// The code of the client's Close; 1005 without one.
     pub(super) received_code: Option<u16>,
     /// The reason in the client's Close.
@@ -66,23 +58,19 @@ pub(super) enum Flow {
 impl Life {
     pub(super) fn new(
         shard: Rc<Shard>,
-        outbound: Rc<Outbound>,
         member: Rc<Member>,
-        ticket: Ticket,
+        peer: Rc<Peer>,
         inbound: Inbound,
         now: Now,
     ) -> Self {
-        let seed = shard.ping_seed(ticket.identity.id);
+        let seed = shard.ping_seed(peer.identity.id);
         Self {
             machine: Machine::open(&shard.times, seed, now),
-            deflater: ticket.deflate.and_then(|deflate| shard.own_deflater(deflate)),
+            deflater: peer.deflate.and_then(|deflate| shard.own_deflater(deflate)),
             shard,
-            outbound,
+            outbound: Rc::clone(&peer.outbound),
             member,
-            ticket,
-            received: ReceivedTotals::default(),
-            opened_us: now.real_us,
-            last_received_us: now.real_us,
+            peer,
             received_code: None,
             received_reason: None,
             sent_code: None,
@@ -95,8 +83,8 @@ impl Life {
 
     /// Notes bytes that came, before they are looked at.
     pub(super) fn note_bytes(&mut self, count: usize, now: Now) {
-        self.last_received_us = now.real_us;
-        self.received.wire_bytes += count as u64;
+        self.peer.last_received_us.set(now.real_us);
+        self.note_received(0, 0, count as u64);
         self.machine.step(Input::BytesReceived, &self.shard.times, now);
         if !self.machine.is_open() {
             self.discarded_bytes += count as u64;
@@ -124,10 +112,9 @@ impl Life {
         .emit(&self.shard.recorder);
         match incoming.opcode {
             Opcode::Text | Opcode::Binary => {
-                self.received.messages += 1;
-                self.received.payload_bytes += payload_bytes;
+                self.note_received(1, payload_bytes, 0);
                 if self.machine.is_open() {
-                    self.take_message(incoming, answers);
+                    self.take_message(incoming, answers, now);
                 }
             }
             Opcode::Ping if self.machine.is_open() => {
@@ -141,6 +128,7 @@ impl Life {
                     PongKind::Late { rtt_us } => (labels::PongKind::Late, Some(rtt_us)),
                     PongKind::Unsolicited => (labels::PongKind::Unsolicited, None),
                 };
+                self.peer.last_rtt_us.set(self.machine.pings().last_rtt_us());
                 let rtt = rtt_us.map(Duration::from_micros);
                 PongReceived { endpoint: self.endpoint(), kind, rtt }.emit(&self.shard.recorder);
             }
@@ -151,9 +139,14 @@ impl Life {
 
     /// The gateway must end the connection; `reason` goes into the Close frame and the log.
     pub(super) fn give_up(&mut self, cause: Cause, reason: &str, now: Now) {
+        self.give_up_by(Input::GiveUp(cause), reason, now);
+    }
+
+    /// The same, for any input that gives it up.
+    pub(super) fn give_up_by(&mut self, input: Input, reason: &str, now: Now) {
         if self.machine.is_open() {
             self.detail = Some(reason.into());
-            self.step(Input::GiveUp(cause), now);
+            self.step(input, now);
         }
     }
 
@@ -178,6 +171,7 @@ impl Life {
             let effects = self.machine.step(Input::CloseWritten, &shard.times, now);
             self.perform(effects, now);
         }
+        self.peer.is_closing.set(!self.machine.is_open());
     }
 
     /// Hands answers to the socket.
@@ -189,18 +183,22 @@ impl Life {
     }
 
     pub(super) fn endpoint(&self) -> EndpointIndex {
-        self.ticket.identity.endpoint
+        self.member.endpoint
     }
 
-    fn take_message(&mut self, incoming: &Incoming<'_>, answers: &mut Vec<u8>) {
+    fn take_message(&mut self, incoming: &Incoming<'_>, answers: &mut Vec<u8>, now: Now) {
         match self.inbound {
             Inbound::Ignore => {}
             Inbound::Echo => {
-                self.append(incoming.opcode, incoming.payload, self.ticket.deflate, answers);
+                self.append(incoming.opcode, incoming.payload, self.peer.deflate, answers);
                 self.outbound.count_messages(1, incoming.payload.len() as u64);
             }
             Inbound::Broadcast => {
-                self.shard.hub.publish(self.endpoint(), incoming.opcode, incoming.payload);
+                let payload = Bytes::copy_from_slice(incoming.payload);
+                let frame = SharedFrame::new(incoming.opcode, payload);
+                let to = Target::Endpoint(self.endpoint());
+                PublicationSequenced { source: labels::Source::Client }.emit(&self.shard.recorder);
+                self.shard.hub.publish(Message { to, frame }, now.real_us);
             }
         }
     }
@@ -218,6 +216,15 @@ impl Life {
                 Flow::CloseReceived(code)
             }
         }
+    }
+
+    fn note_received(&self, messages: u64, payload_bytes: u64, wire_bytes: u64) {
+        let received = self.peer.received.get();
+        self.peer.received.set(ReceivedTotals {
+            messages: received.messages + messages,
+            payload_bytes: received.payload_bytes + payload_bytes,
+            wire_bytes: received.wire_bytes + wire_bytes,
+        });
     }
 
     /// Appends one frame to `out` and counts it.

@@ -5,8 +5,10 @@
 //! connection.
 
 mod clock;
+mod errand;
 mod inbox;
 mod life;
+mod peer;
 mod shard;
 mod task;
 #[cfg(test)]
@@ -14,5 +16,7 @@ mod tests;
 mod wheel;
 
 pub use clock::Clock;
+pub use errand::{Errand, Errands, Visitor, visit_all};
+pub use peer::{Peer, PeerState, ReceivedTotals};
 pub use shard::{Shard, ShardParts};
 pub use task::{ConnectionTask, Opened};

@@ -11,11 +11,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::clock::Clock;
+use super::errand::Errands;
+use super::peer::Peer;
 use super::wheel::{TICK, Wheel};
 use crate::config::Config;
-use crate::events::TickLagged;
+use crate::events::{DeliverySampled, FanOutFinished, TickLagged};
 use crate::handshake::Endpoints;
-use crate::hub::{FanOut, Hub, Local, Mailbox};
+use crate::hub::{Delivery, FanOut, Hub, Local, Mail, Mailbox};
 use crate::outbound::{Backlogs, Outbound, QueueLimits, signal};
 use crate::state::{Now, Times};
 use crate::telemetry::{Recorder, ShardGauges};
@@ -36,7 +38,7 @@ pub struct Shard {
     /// Counts what happens on this thread.
     pub recorder: Recorder,
     /// Everybody's messages.
-    pub hub: Arc<Hub>,
+    pub hub: Arc<Hub<Errands>>,
     /// This shard's receivers.
     pub local: Local,
     /// This shard's queues.
@@ -52,10 +54,18 @@ pub struct Shard {
     deflaters: Deflaters,
     seeds: RandomState,
     gauges: Arc<ShardGauges>,
-    mailbox: Arc<Mailbox>,
-    connections: RefCell<Slab<Rc<Outbound>>>,
+    mailbox: Arc<Mailbox<Errands>>,
+    connections: RefCell<Slab<Rc<Peer>>>,
     wheel: RefCell<Wheel>,
-    stopping: Cell<bool>,
+    ending: Cell<Ending>,
+}
+
+/// How far the shard is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Serving,
+    Draining,
+    Stopping,
 }
 
 /// Scratch space that one poll uses after the other.
@@ -81,7 +91,7 @@ pub struct ShardParts {
     /// Where the shard says what is read at scrape.
     pub gauges: Arc<ShardGauges>,
     /// See [`Shard::hub`].
-    pub hub: Arc<Hub>,
+    pub hub: Arc<Hub<Errands>>,
     /// See [`Shard::endpoints`].
     pub endpoints: Arc<Endpoints>,
     /// The beginning of the process.
@@ -96,7 +106,7 @@ impl Shard {
         let level = config.compression.level as u8;
         Rc::new(Self {
             index,
-            local: Local::new(endpoints.iter().count()),
+            local: Local::new(endpoints.iter().count(), Arc::clone(hub.users())),
             backlogs: Backlogs::new(QueueLimits {
                 bytes: config.limits.send_queue_bytes,
                 messages: config.limits.send_queue_messages,
@@ -118,7 +128,7 @@ impl Shard {
             wheel: RefCell::new(Wheel::new(clock.now().attended_us)),
             clock,
             connections: RefCell::default(),
-            stopping: Cell::new(false),
+            ending: Cell::new(Ending::Serving),
             recorder,
             gauges,
             hub,
@@ -142,28 +152,36 @@ impl Shard {
         self.connections.borrow().len()
     }
 
-    /// The shard ends: every connection gets Close 1001.
+    /// The shard ends gently: its connections get Close 1012 one after the other, evenly over this
+    /// time. One that opens meanwhile gets it at once.
+    pub async fn drain(&self, over: Duration) {
+        self.ending.set(Ending::Draining);
+        let keys: Vec<_> = self.connections.borrow().iter().map(|(key, _)| key).collect();
+        let began = tokio::time::Instant::now();
+        for (place, key) in keys.iter().enumerate() {
+            let due = began + over.mul_f64(place as f64 / keys.len() as f64);
+            if due > tokio::time::Instant::now() {
+                tokio::time::sleep_until(due).await;
+            } else if place % DUE_BATCH == 0 {
+                tokio::task::yield_now().await;
+            }
+            self.signal(*key, signal::DRAIN);
+        }
+    }
+
+    /// The shard ends at once: every connection gets Close 1001.
     pub async fn shut_down(&self) {
-        self.stopping.set(true);
-        let mut start = 0;
-        loop {
-            let slots = self.connections.borrow().capacity();
-            for key in start..slots.min(start + DUE_BATCH) {
-                if let Some(outbound) = self.connections.borrow().get(key) {
-                    outbound.signal(signal::SHUTDOWN);
-                }
-            }
-            start += DUE_BATCH;
-            if start >= slots {
-                return;
-            }
+        self.ending.set(Ending::Stopping);
+        let keys: Vec<_> = self.connections.borrow().iter().map(|(key, _)| key).collect();
+        for batch in keys.chunks(DUE_BATCH) {
+            batch.iter().for_each(|key| self.signal(*key, signal::SHUTDOWN));
             tokio::task::yield_now().await;
         }
     }
 
-    /// Has [`Self::shut_down`] been called?
+    /// Has [`Self::drain`] or [`Self::shut_down`] been called?
     pub fn is_stopping(&self) -> bool {
-        self.stopping.get()
+        self.ending.get() != Ending::Serving
     }
 
     /// The heartbeat: finds whose time has come, and measures how late the shard itself is.
@@ -184,6 +202,7 @@ impl Shard {
             }
             due.clear();
             due.shrink_to(DUE_BATCH);
+            self.count_lags();
             self.publish_gauges();
         }
     }
@@ -200,12 +219,56 @@ impl Shard {
         };
         loop {
             self.mailbox.filled().await;
-            let batch = self.mailbox.take();
-            self.local.fan_out(&batch, &fan_out).await;
-            for publication in batch {
-                self.mailbox.done(&publication);
+            let mut batch = Vec::new();
+            for mail in self.mailbox.take() {
+                match mail {
+                    Mail::Publication(delivery) => batch.push(delivery),
+                    Mail::Errand(errand) => {
+                        self.deliver(std::mem::take(&mut batch), &fan_out).await;
+                        self.run_errand(errand).await;
+                    }
+                }
+            }
+            self.deliver(batch, &fan_out).await;
+        }
+    }
+
+    async fn deliver(&self, batch: Vec<Arc<Delivery>>, fan_out: &FanOut<'_>) {
+        self.local.fan_out(&batch, fan_out).await;
+        for delivery in batch {
+            if self.mailbox.done(&delivery) {
+                let since_us = delivery.publication.sequenced_us;
+                let duration = self.clock.now().real_us.saturating_sub(since_us);
+                let duration = Duration::from_micros(duration);
+                FanOutFinished { duration }.emit(&self.recorder);
             }
         }
+    }
+
+    async fn run_errand(&self, mut errand: Errands) {
+        let mut start = 0;
+        loop {
+            let slots = self.connections.borrow().capacity();
+            let now = self.now();
+            for key in start..slots.min(start + DUE_BATCH) {
+                let Some(peer) = self.connections.borrow().get(key).map(Rc::clone) else {
+                    continue;
+                };
+                if errand.visit(&peer, now).is_break() {
+                    return errand.finish();
+                }
+            }
+            start += DUE_BATCH;
+            if start >= slots {
+                return errand.finish();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Nothing that is sent to this shard will be looked at any more.
+    pub fn close_mailbox(&self) {
+        self.mailbox.close();
     }
 
     pub(super) fn count_opened(&self) {
@@ -216,8 +279,14 @@ impl Shard {
         self.gauges.connection_removed();
     }
 
-    pub(super) fn add(&self, outbound: &Rc<Outbound>) -> u32 {
-        let key = self.connections.borrow_mut().insert(Rc::clone(outbound));
+    pub(super) fn add(&self, peer: &Rc<Peer>) -> u32 {
+        let key = self.connections.borrow_mut().insert(Rc::clone(peer));
+        // Its request was accepted before the others were told.
+        match self.ending.get() {
+            Ending::Serving => {}
+            Ending::Draining => peer.outbound.signal(signal::DRAIN),
+            Ending::Stopping => peer.outbound.signal(signal::SHUTDOWN),
+        }
         u32::try_from(key).expect("a process cannot open 2^32 sockets")
     }
 
@@ -259,13 +328,25 @@ impl Shard {
         let connections = self.connections.borrow();
         for (tick, key) in batch {
             // The key may be another connection's by now, or due later.
-            if let Some(outbound) = connections.get(*key as usize)
+            if let Some(Peer { outbound, .. }) = connections.get(*key as usize).map(AsRef::as_ref)
                 && outbound.due_tick() <= *tick
             {
                 outbound.set_due_tick(u64::MAX);
                 outbound.signal(signal::TICK);
             }
         }
+    }
+
+    fn signal(&self, key: usize, reason: u8) {
+        if let Some(peer) = self.connections.borrow().get(key) {
+            peer.outbound.signal(reason);
+        }
+    }
+
+    fn count_lags(&self) {
+        self.backlogs.take_lags(|lag, times| {
+            DeliverySampled { lag, times: times.into() }.emit(&self.recorder)
+        });
     }
 
     fn publish_gauges(&self) {

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::inbox::Inbox;
 use super::life::Life;
+use super::peer::Peer;
 use super::shard::Shard;
 use crate::events::{self, ConnectionClosed, ConnectionFacts, ConnectionOpened, Traffic};
 use crate::handshake::{Identity, Permit, Ticket};
@@ -16,6 +17,11 @@ use crate::hub::Member;
 use crate::outbound::{Outbound, SocketError, signal};
 use crate::state::{Cause, Input, Now};
 use crate::wire::{Decoder, DecoderOptions, Role};
+
+/// Clients that were told to reconnect spread it over so much time, each by a hint of its own.
+const RECONNECT_AFTER_MS_MAX: u64 = 1_000;
+
+const SHUTDOWN_REASON: &str = "gateway is shutting down";
 
 /// A socket whose 101 has been written.
 pub struct Opened {
@@ -51,40 +57,34 @@ impl ConnectionTask {
     pub fn open(shard: &Rc<Shard>, opened: Opened) -> Self {
         let Opened { stream, ticket, permit, handshake, user_agent, leftover, joined_at_seq } =
             opened;
-        let endpoint = ticket.identity.endpoint;
+        let Ticket { identity, deflate, .. } = ticket;
+        let endpoint = identity.endpoint;
         let now = shard.now();
         let policy =
             shard.endpoints.get(endpoint).expect("a ticket names an endpoint of its gateway");
         let outbound = Outbound::new(stream, now);
-        let member = Rc::new(Member {
-            outbound: Rc::clone(&outbound),
-            takes_deflated: ticket
-                .deflate
-                .is_some_and(|one| one.our_window_bits(Role::Server) == 15),
-            joined_at_seq,
-            context_lost: false.into(),
-        });
+        let user = identity.user().map(|name| shard.hub.user_key(name));
+        let takes_deflated = deflate.is_some_and(|one| one.our_window_bits(Role::Server) == 15);
+        let member =
+            Member::new(Rc::clone(&outbound), endpoint, user, takes_deflated, joined_at_seq);
+        let peer = Peer::new(identity, outbound, deflate, now);
         let decoder = Decoder::new(DecoderOptions {
             role: Role::Server,
             max_message_bytes: policy.max_message_bytes,
-            deflate: ticket.deflate,
+            deflate,
         });
         ConnectionOpened {
-            connection: facts(&ticket.identity),
+            connection: facts(&peer.identity),
             handshake,
-            extensions: ticket.deflate.map(|deflate| deflate.to_string()).as_deref(),
+            extensions: deflate.map(|deflate| deflate.to_string()).as_deref(),
             user_agent: user_agent.as_deref(),
         }
         .emit(&shard.recorder);
         shard.count_opened();
-        let key = shard.add(&outbound);
-        if shard.is_stopping() {
-            // Its request was accepted before, and the others have been told already.
-            outbound.signal(signal::SHUTDOWN);
-        }
-        let member_key = shard.local.join(endpoint, Rc::clone(&member));
+        let key = shard.add(&peer);
+        let member_key = shard.local.join(&member);
         let inbound = policy.inbound;
-        let mut life = Life::new(Rc::clone(shard), outbound, member, ticket, inbound, now);
+        let mut life = Life::new(Rc::clone(shard), member, peer, inbound, now);
         life.note_bytes(leftover.len(), now);
         let inbox = Inbox::new(decoder, leftover);
         Self { life, inbox, key, member_key, _permit: permit }
@@ -95,8 +95,18 @@ impl ConnectionTask {
         if signals & signal::OVERFLOW != 0 {
             self.life.give_up(Cause::QueueOverflow, "send queue overflow", now);
         }
+        if signals & signal::KICK != 0
+            && let Some(kick) = self.life.peer.take_kick()
+        {
+            self.life.give_up_by(Input::Kick(kick.code), &kick.reason, now);
+        }
         if signals & signal::SHUTDOWN != 0 {
-            self.life.give_up(Cause::Shutdown, "gateway is shutting down", now);
+            self.life.give_up(Cause::Shutdown, SHUTDOWN_REASON, now);
+        }
+        if signals & signal::DRAIN != 0 {
+            let after_ms = self.life.machine.pings().jitter(RECONNECT_AFTER_MS_MAX);
+            let reason = format!("restarting; reconnect_after_ms={after_ms}");
+            self.life.give_up(Cause::Draining, &reason, now);
         }
         if signals & signal::TICK != 0 {
             let head_since_us = self.life.outbound.head_since_us();
@@ -155,30 +165,31 @@ impl Drop for ConnectionTask {
         let now = shard.now();
         if self.life.machine.ending().is_none() {
             let (cause, reason) = if shard.is_stopping() {
-                (Cause::Shutdown, "gateway is shutting down")
+                (Cause::Shutdown, SHUTDOWN_REASON)
             } else {
                 (Cause::InternalError, "internal error")
             };
             self.life.give_up(cause, reason, now);
         }
         let ending = self.life.machine.end_now(Cause::InternalError);
-        let Life { outbound, machine, ticket, received, .. } = &self.life;
+        let Life { outbound, machine, member, peer, .. } = &self.life;
+        let received = peer.received.get();
         outbound.end(false, &shard.backlogs);
-        shard.local.leave(ticket.identity.endpoint, self.member_key);
+        shard.local.leave(member, self.member_key);
         shard.remove(self.key);
-        let last_byte_us = self.life.last_received_us.max(outbound.last_written_us());
+        let last_byte_us = peer.last_byte_us();
         let sent = outbound.totals();
         let socket_error = outbound.first_error();
         let error = socket_error.map(SocketError::to_io_error);
         ConnectionClosed {
-            connection: facts(&ticket.identity),
+            connection: facts(&peer.identity),
             cause: ending.cause,
             code: ending.label(),
             received_code: self.life.received_code,
             received_reason: self.life.received_reason.as_deref(),
             sent_code: self.life.sent_code,
             detail: self.life.detail.as_deref(),
-            lifetime: Duration::from_micros(now.real_us.saturating_sub(self.life.opened_us)),
+            lifetime: Duration::from_micros(now.real_us.saturating_sub(peer.opened_us)),
             idle: Duration::from_micros(now.real_us.saturating_sub(last_byte_us)),
             traffic: Traffic {
                 messages_in: received.messages,
@@ -187,7 +198,7 @@ impl Drop for ConnectionTask {
                 payload_bytes_out: sent.payload_bytes,
                 wire_bytes_in: received.wire_bytes,
                 wire_bytes_out: outbound.written_bytes(),
-                unsent_publications: 0,
+                unsent_publications: outbound.unsent_publications().into(),
                 pings_sent: machine.pings().sent().into(),
                 pongs_received: machine.pings().answered().into(),
                 last_rtt: machine.pings().last_rtt_us().map(|us| Duration::from_micros(us.into())),

@@ -1,74 +1,117 @@
-//! Who is connected, and how one message reaches them all.
+//! Who is connected, and how a publication reaches them all.
 //!
-//! A publication gets its sequence number once and goes into the mailbox of every shard under the
-//! same lock, so that the order is the same for all receivers. Each shard empties its mailbox and
-//! writes to its own connections.
+//! A publication goes into the mailbox of every shard while it has the bus's turn, so that the order
+//! is the same for all receivers. Each shard empties its mailbox and writes to its own connections.
 
+mod delivery;
 mod local;
 mod mailbox;
+mod members;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod users;
+mod variant;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use crate::telemetry::EndpointIndex;
-use crate::wire::{Opcode, SharedFrame};
-use bytes::Bytes;
+use tokio::sync::oneshot;
 
-pub use local::{FanOut, Local, Member};
-pub use mailbox::{Mailbox, Waiting};
+use crate::bus::{Memory, Message, UserKey, UserKeys};
 
-/// A message on its way to everybody on an endpoint.
-pub struct Publication {
-    /// Its place among all publications of this gateway, from 1.
+pub use delivery::Delivery;
+pub use local::{FanOut, Local};
+pub use mailbox::{Mail, Mailbox, Waiting};
+pub use members::Member;
+pub use users::Users;
+
+/// The way from publishers to the shards of one gateway. `E` is what the shards are asked to do
+/// beside it (an errand), in its order among the publications.
+pub struct Hub<E> {
+    bus: Memory,
+    mailboxes: Vec<Arc<Mailbox<E>>>,
+    keys: UserKeys,
+    users: Arc<Users>,
+}
+
+/// A publication that has its number.
+#[derive(Debug)]
+pub struct Sequenced {
+    /// Its number.
     pub seq: u64,
-    /// Whose connections get it.
-    pub endpoint: EndpointIndex,
-    /// The frame, encoded once for all receivers.
-    pub frame: SharedFrame,
+    /// How many connections it was written or queued for, once every shard has done so. An error:
+    /// the gateway has ended before.
+    pub receivers: oneshot::Receiver<u64>,
 }
 
-/// The sequencer of one gateway.
-pub struct Hub {
-    /// Held while a publication is numbered and handed to the mailboxes.
-    sequencing: Mutex<()>,
-    last_seq: AtomicU64,
-    mailboxes: Vec<Arc<Mailbox>>,
-}
-
-impl Hub {
+impl<E> Hub<E> {
     /// A hub of as many shards.
     pub fn new(shards: usize) -> Self {
         let mailboxes = (0..shards).map(|shard| Arc::new(Mailbox::new(shard))).collect();
-        Self { sequencing: Mutex::new(()), last_seq: AtomicU64::new(0), mailboxes }
+        Self { bus: Memory::default(), mailboxes, keys: UserKeys::default(), users: Arc::default() }
     }
 
     /// The mailbox of a shard.
-    pub fn mailbox(&self, shard: usize) -> Arc<Mailbox> {
+    pub fn mailbox(&self, shard: usize) -> Arc<Mailbox<E>> {
         Arc::clone(&self.mailboxes[shard])
     }
 
-    /// Sends a message to everybody on an endpoint; returns its sequence number.
-    pub fn publish(&self, endpoint: EndpointIndex, opcode: Opcode, payload: &[u8]) -> u64 {
-        let frame = SharedFrame::new(opcode, Bytes::copy_from_slice(payload));
-        let _turn = self.sequencing.lock().unwrap_or_else(PoisonError::into_inner);
-        let seq = self.last_seq.load(Ordering::Relaxed) + 1;
-        self.last_seq.store(seq, Ordering::Relaxed);
-        let publication = Arc::new(Publication { seq, endpoint, frame });
+    /// How a user is known to the hub.
+    pub fn user_key(&self, name: &str) -> UserKey {
+        self.keys.of(name)
+    }
+
+    /// Who has connections, over all shards.
+    pub fn users(&self) -> &Arc<Users> {
+        &self.users
+    }
+
+    /// How many users have at least one connection, for the scrape.
+    pub fn users_gauge(&self) -> Arc<AtomicU64> {
+        self.users.gauge()
+    }
+
+    /// Sends one message on its way. `now_us` is the time since the process began.
+    pub fn publish(&self, message: Message, now_us: u64) {
+        self.bus.sequence([message], now_us, |publication| {
+            self.hand_out(&Arc::new(Delivery::new(publication, self.mailboxes.len(), None)));
+        });
+    }
+
+    /// Sends messages on their way, with nothing between them, and tells how many got them.
+    pub fn publish_with_receipts(&self, messages: Vec<Message>, now_us: u64) -> Vec<Sequenced> {
+        let mut sequenced = Vec::with_capacity(messages.len());
+        self.bus.sequence(messages, now_us, |publication| {
+            let (receipt, receivers) = oneshot::channel();
+            sequenced.push(Sequenced { seq: publication.seq, receivers });
+            let shards = self.mailboxes.len();
+            self.hand_out(&Arc::new(Delivery::new(publication, shards, Some(receipt))));
+        });
+        sequenced
+    }
+
+    /// Sends an errand to every shard; each runs it behind what was published before. One for a
+    /// shard that has ended is dropped.
+    pub fn send(&self, mut errand: impl FnMut() -> E) {
         for mailbox in &self.mailboxes {
-            mailbox.push(Arc::clone(&publication));
+            mailbox.push(Mail::Errand(errand()));
         }
-        seq
     }
 
     /// The sequence number of the newest publication; 0 before the first.
     pub fn last_seq(&self) -> u64 {
-        self.last_seq.load(Ordering::Relaxed)
+        self.bus.last_seq()
     }
 
     /// A mailbox that is too full for more: whoever can wait should ([`Mailbox::wake_when_drained`]).
-    pub fn congested(&self) -> Option<&Mailbox> {
+    pub fn congested(&self) -> Option<&Mailbox<E>> {
         self.mailboxes.iter().find(|mailbox| mailbox.is_congested()).map(AsRef::as_ref)
+    }
+
+    fn hand_out(&self, delivery: &Arc<Delivery>) {
+        for mailbox in &self.mailboxes {
+            mailbox.push(Mail::Publication(Arc::clone(delivery)));
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! The sequence, the mailboxes and the fan-out, with receivers on real sockets.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,20 +10,34 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::bus::Target;
 use crate::outbound::tests::{Random, narrow_pair};
 use crate::outbound::{Backlogs, Outbound, QueueLimits};
 use crate::state::Now;
-use crate::telemetry::{Recorder, Telemetry, TelemetryOptions};
-use crate::wire::Deflater;
+use crate::telemetry::{EndpointIndex, Recorder, Telemetry, TelemetryOptions};
+use crate::wire::{Deflater, Opcode, SharedFrame};
+use bytes::Bytes;
 
 const NOW: Now = Now { real_us: 1, attended_us: 1 };
 const ROOMY: QueueLimits = QueueLimits { bytes: 1 << 30, messages: 1 << 20 };
 const A: EndpointIndex = EndpointIndex(0);
 const B: EndpointIndex = EndpointIndex(1);
 
+/// A hub whose shards have no errands.
+type TestHub = Hub<()>;
+
+impl TestHub {
+    /// Sends a message on its way; returns its number.
+    fn send_to(&self, to: Target, opcode: Opcode, payload: &[u8]) -> u64 {
+        let frame = SharedFrame::new(opcode, Bytes::copy_from_slice(payload));
+        self.publish(Message { to, frame }, NOW.real_us);
+        self.last_seq()
+    }
+}
+
 /// One shard's part of a hub.
 struct Shard {
-    hub: Arc<Hub>,
+    hub: Arc<TestHub>,
     index: usize,
     telemetry: Telemetry,
     recorder: Recorder,
@@ -37,12 +50,11 @@ struct Shard {
 struct Receiver {
     member: Rc<Member>,
     key: usize,
-    endpoint: EndpointIndex,
     peer: TcpStream,
 }
 
 impl Shard {
-    fn new(hub: &Arc<Hub>, index: usize, limits: QueueLimits) -> Self {
+    fn new(hub: &Arc<TestHub>, index: usize, limits: QueueLimits) -> Self {
         let endpoints = vec!["/a".to_owned(), "/b".to_owned()];
         let telemetry = Telemetry::new(&TelemetryOptions { endpoints, ..Default::default() });
         Self {
@@ -52,20 +64,27 @@ impl Shard {
             telemetry,
             backlogs: Backlogs::new(limits),
             deflater: RefCell::new(Deflater::new(1, 15)),
-            local: Local::new(2),
+            local: Local::new(2, Arc::clone(hub.users())),
         }
     }
 
     async fn join(&self, endpoint: EndpointIndex, takes_deflated: bool) -> Receiver {
+        self.join_as(None, endpoint, takes_deflated).await
+    }
+
+    async fn join_as(
+        &self,
+        user: Option<&str>,
+        endpoint: EndpointIndex,
+        takes_deflated: bool,
+    ) -> Receiver {
         let (ours, peer) = narrow_pair().await;
-        let member = Rc::new(Member {
-            outbound: Outbound::new(ours, NOW),
-            takes_deflated,
-            joined_at_seq: self.hub.last_seq(),
-            context_lost: Cell::new(false),
-        });
-        let key = self.local.join(endpoint, Rc::clone(&member));
-        Receiver { member, key, endpoint, peer }
+        let user = user.map(|name| self.hub.user_key(name));
+        let outbound = Outbound::new(ours, NOW);
+        let joined_at_seq = self.hub.last_seq();
+        let member = Member::new(outbound, endpoint, user, takes_deflated, joined_at_seq);
+        let key = self.local.join(&member);
+        Receiver { member, key, peer }
     }
 
     async fn fan_out(&self) {
@@ -77,17 +96,17 @@ impl Shard {
             now: &|| NOW,
         };
         let mailbox = self.hub.mailbox(self.index);
-        let batch: VecDeque<_> = mailbox.take();
+        let batch = waiting_in(&mailbox);
         self.local.fan_out(&batch, &fan_out).await;
-        for publication in &batch {
-            mailbox.done(publication);
+        for delivery in &batch {
+            mailbox.done(delivery);
         }
     }
 
     /// The receiver leaves; all bytes that its client got.
     async fn leave(&self, receiver: Receiver) -> Vec<u8> {
-        let Receiver { member, key, endpoint, mut peer } = receiver;
-        self.local.leave(endpoint, key);
+        let Receiver { member, key, mut peer } = receiver;
+        self.local.leave(&member, key);
         let mut bytes = Vec::new();
         let flushing = async {
             let outbound = &member.outbound;
@@ -106,6 +125,15 @@ impl Shard {
     }
 }
 
+/// Everything that waits in a mailbox.
+fn waiting_in(mailbox: &Mailbox<()>) -> Vec<Arc<Delivery>> {
+    let of = |mail| match mail {
+        Mail::Publication(delivery) => Some(delivery),
+        Mail::Errand(()) => None,
+    };
+    mailbox.take().into_iter().filter_map(of).collect()
+}
+
 fn run(test: impl AsyncFnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -122,7 +150,7 @@ fn text(payload: &str) -> Vec<u8> {
 #[test]
 fn receivers_get_what_came_after_they_joined_on_their_endpoint_until_they_leave() {
     run(async || {
-        let hub = Arc::new(Hub::new(2));
+        let hub = Arc::new(TestHub::new(2));
         let shards = [0, 1].map(|index| Shard::new(&hub, index, ROOMY));
         let mut random = Random(0x2545_f491_4f6c_dd1d);
         // Who receives, and what each must have received by now.
@@ -146,10 +174,11 @@ fn receivers_get_what_came_after_they_joined_on_their_endpoint_until_they_leave(
                 _ => {
                     let endpoint = EndpointIndex(random.below(2) as u16);
                     let payload = format!("message {step}");
-                    let seq = hub.publish(endpoint, Opcode::Text, payload.as_bytes());
+                    let seq =
+                        hub.send_to(Target::Endpoint(endpoint), Opcode::Text, payload.as_bytes());
                     assert_eq!(seq, hub.last_seq());
                     for (receiver, expected) in receivers.iter_mut().flatten() {
-                        if receiver.endpoint == endpoint {
+                        if receiver.member.endpoint == endpoint {
                             expected.extend(text(&payload));
                         }
                     }
@@ -170,14 +199,14 @@ fn receivers_get_what_came_after_they_joined_on_their_endpoint_until_they_leave(
 #[test]
 fn each_receiver_gets_the_variant_it_can_read_and_all_are_counted() {
     run(async || {
-        let hub = Arc::new(Hub::new(1));
+        let hub = Arc::new(TestHub::new(1));
         let shard = Shard::new(&hub, 0, ROOMY);
         let plain = shard.join(A, false).await;
         let deflated = [shard.join(A, true).await, shard.join(A, true).await];
         let elsewhere = shard.join(B, true).await;
         let long = "notification ".repeat(40);
-        hub.publish(A, Opcode::Text, b"short");
-        hub.publish(A, Opcode::Text, long.as_bytes());
+        hub.send_to(Target::Endpoint(A), Opcode::Text, b"short");
+        hub.send_to(Target::Endpoint(A), Opcode::Text, long.as_bytes());
         shard.fan_out().await;
         assert!(!plain.member.context_lost.get() && !elsewhere.member.context_lost.get());
         assert!(deflated.iter().all(|receiver| receiver.member.context_lost.get()));
@@ -206,20 +235,20 @@ fn each_receiver_gets_the_variant_it_can_read_and_all_are_counted() {
 #[test]
 fn a_receiver_that_overflows_harms_no_other() {
     run(async || {
-        let hub = Arc::new(Hub::new(1));
+        let hub = Arc::new(TestHub::new(1));
         let shard = Shard::new(&hub, 0, QueueLimits { bytes: 4096, messages: 4 });
         let slow = shard.join(A, false).await;
         let payload = vec![b'x'; 1000];
         let mut published = 0;
         while slow.member.outbound.take_signals() & crate::outbound::signal::OVERFLOW == 0 {
-            hub.publish(A, Opcode::Binary, &payload);
+            hub.send_to(Target::Endpoint(A), Opcode::Binary, &payload);
             shard.fan_out().await;
             published += 1;
         }
         let counted = r#"gaugeway_messages_total{endpoint="/a",direction="out",opcode="binary"}"#;
         assert_eq!(shard.count(counted), published - 1, "the refused one is not sent");
         let quick = shard.join(A, false).await;
-        hub.publish(A, Opcode::Text, b"to whom it may concern");
+        hub.send_to(Target::Endpoint(A), Opcode::Text, b"to whom it may concern");
         shard.fan_out().await;
         assert_eq!(shard.leave(quick).await, text("to whom it may concern"));
         assert_eq!(shard.leave(slow).await.len(), (published - 1) * 1004);
@@ -229,13 +258,13 @@ fn a_receiver_that_overflows_harms_no_other() {
 #[test]
 fn more_receivers_than_one_chunk_are_all_served() {
     run(async || {
-        let hub = Arc::new(Hub::new(1));
+        let hub = Arc::new(TestHub::new(1));
         let shard = Shard::new(&hub, 0, ROOMY);
         let mut receivers = Vec::new();
         for _ in 0..600 {
             receivers.push(shard.join(A, false).await);
         }
-        hub.publish(A, Opcode::Text, b"all");
+        hub.send_to(Target::Endpoint(A), Opcode::Text, b"all");
         shard.fan_out().await;
         for receiver in receivers {
             assert_eq!(shard.leave(receiver).await, text("all"));
@@ -255,25 +284,25 @@ impl Wake for Called {
 
 /// Publishes so many payloads, which must just make the mailbox congested.
 fn check_congestion(payload: &[u8], publications: usize) {
-    let hub = Hub::new(1);
+    let hub = TestHub::new(1);
     let mailbox = hub.mailbox(0);
     let called = Arc::new(Called::default());
     let waker = Waker::from(Arc::clone(&called));
     let mut waiting = None;
     for round in 1..=2 {
         for _ in 1..publications {
-            hub.publish(A, Opcode::Binary, payload);
+            hub.send_to(Target::Endpoint(A), Opcode::Binary, payload);
         }
         assert!(hub.congested().is_none());
-        hub.publish(A, Opcode::Binary, payload);
+        hub.send_to(Target::Endpoint(A), Opcode::Binary, payload);
         assert!(hub.congested().is_some(), "{publications} are too many");
         for _ in 0..3 {
             waiting = mailbox.wake_when_drained(&waker, waiting);
             assert!(waiting.is_some());
         }
         assert_eq!(called.0.load(Ordering::Relaxed), round - 1, "not yet");
-        for publication in mailbox.take() {
-            mailbox.done(&publication);
+        for delivery in waiting_in(&mailbox) {
+            mailbox.done(&delivery);
         }
         assert_eq!(called.0.load(Ordering::Relaxed), round, "once, for three calls");
     }
@@ -290,18 +319,19 @@ fn a_mailbox_that_is_behind_says_so_and_wakes_who_waits() {
 
 #[test]
 fn publishers_on_many_threads_give_every_shard_the_same_order() {
-    let hub = Arc::new(Hub::new(3));
+    let hub = Arc::new(TestHub::new(3));
     std::thread::scope(|threads| {
         for _ in 0..4 {
             threads.spawn(|| {
                 for _ in 0..500 {
-                    hub.publish(A, Opcode::Text, b"x");
+                    hub.send_to(Target::Endpoint(A), Opcode::Text, b"x");
                 }
             });
         }
     });
     for shard in 0..3 {
-        let seqs: Vec<_> = hub.mailbox(shard).take().iter().map(|one| one.seq).collect();
+        let seqs: Vec<_> =
+            waiting_in(&hub.mailbox(shard)).iter().map(|one| one.publication.seq).collect();
         assert_eq!(seqs, (1..=2000).collect::<Vec<u64>>());
     }
 }

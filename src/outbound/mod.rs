@@ -20,7 +20,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-pub use backlog::{Backlogs, QueueLimits};
+pub use backlog::{Backlogs, LagSample, QueueLimits};
 pub use socket_error::{Operation, SocketError, SocketErrorKind};
 
 use crate::state::Now;
@@ -44,8 +44,12 @@ pub mod signal {
     pub const OVERFLOW: u8 = 2;
     /// A write failed.
     pub const WRITE_FAILED: u8 = 4;
-    /// The process is ending.
+    /// The process is ending at once.
     pub const SHUTDOWN: u8 = 8;
+    /// The process is ending, and this connection's turn has come.
+    pub const DRAIN: u8 = 16;
+    /// An operator wants it to end.
+    pub const KICK: u8 = 32;
 }
 
 /// How far the way out has come.
@@ -76,6 +80,7 @@ pub struct Outbound {
     totals: Cell<SentTotals>,
     written_bytes: Cell<u64>,
     unsent_bytes: Cell<u64>,
+    unsent_publications: Cell<u32>,
     last_written_us: Cell<u64>,
     /// The tick at which the shard's wheel will look at this connection.
     due_tick: Cell<u64>,
@@ -96,6 +101,7 @@ impl Outbound {
             totals: Cell::new(SentTotals::default()),
             written_bytes: Cell::new(0),
             unsent_bytes: Cell::new(0),
+            unsent_publications: Cell::new(0),
             last_written_us: Cell::new(now.real_us),
             due_tick: Cell::new(u64::MAX),
             signals: Cell::new(0),
@@ -113,18 +119,28 @@ impl Outbound {
         let written = if self.has_backlog() { 0 } else { self.write_all(frames, now) };
         if written < frames.len() && self.phase.get() != Phase::Broken {
             let rest = Bytes::copy_from_slice(&frames[written..]);
-            self.enqueue(rest, Class::Answer, written > 0, now, shard);
+            self.enqueue(rest, (Class::Answer, None), written > 0, now, shard);
         }
     }
 
     /// Sends shared frames, in order, each of them one publication. Returns how many were
-    /// accepted: written or queued. The rest found the queue full, or the connection closing.
-    pub fn deliver(self: &Rc<Self>, frames: &[Bytes], now: Now, shard: &Backlogs) -> usize {
+    /// accepted: written or queued. The rest found the queue full, or the connection closing. With
+    /// `sample` the lag of the first one is measured.
+    pub fn deliver(
+        self: &Rc<Self>,
+        frames: &[Bytes],
+        sample: Option<LagSample>,
+        now: Now,
+        shard: &Backlogs,
+    ) -> usize {
         if self.phase.get() != Phase::Open || self.overflowed.get() {
             return 0;
         }
         let (first, mut offset) =
             if self.has_backlog() { (0, 0) } else { self.write_frames(frames, now) };
+        if let (Some(sample), true) = (sample, first > 0) {
+            shard.note_lag(sample, now);
+        }
         if self.phase.get() == Phase::Broken {
             return first;
         }
@@ -135,27 +151,23 @@ impl Outbound {
                 self.signal(signal::OVERFLOW);
                 return index;
             }
-            self.enqueue(frame.slice(offset..), Class::Publication, offset > 0, now, shard);
+            let kind = (Class::Publication, sample.filter(|_| index == 0));
+            self.enqueue(frame.slice(offset..), kind, offset > 0, now, shard);
             offset = 0;
         }
         frames.len()
     }
 
     /// Sends our Close: the last frame. With `drop_unstarted` the queued frames of which no byte
-    /// is out are thrown away first. Returns how many publications that were.
-    pub fn close(
-        self: &Rc<Self>,
-        frame: &[u8],
-        drop_unstarted: bool,
-        now: Now,
-        shard: &Backlogs,
-    ) -> u32 {
-        let dropped = if drop_unstarted { self.drop_unstarted(shard) } else { 0 };
+    /// is out are thrown away first.
+    pub fn close(self: &Rc<Self>, frame: &[u8], drop_unstarted: bool, now: Now, shard: &Backlogs) {
+        if drop_unstarted {
+            self.drop_unstarted(shard);
+        }
         self.send(frame, now, shard);
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
         }
-        dropped
     }
 
     /// Our Close and everything before it has been handed to the kernel.
@@ -263,6 +275,16 @@ impl Outbound {
     /// Bytes that were queued and thrown away: dropped before our Close, or left at the socket's end.
     pub fn unsent_bytes(&self) -> u64 {
         self.unsent_bytes.get()
+    }
+
+    /// Publications that were queued and thrown away.
+    pub fn unsent_publications(&self) -> u32 {
+        self.unsent_publications.get()
+    }
+
+    /// Has a publication found no room?
+    pub fn has_overflowed(&self) -> bool {
+        self.overflowed.get()
     }
 
     /// When the kernel last took a byte (real time).

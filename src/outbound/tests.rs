@@ -44,11 +44,13 @@ impl Rig {
     }
 
     fn deliver(&self, frames: &[Bytes]) -> usize {
-        self.outbound.deliver(frames, NOW, &self.shard)
+        self.outbound.deliver(frames, None, NOW, &self.shard)
     }
 
     fn close(&self, drop_unstarted: bool) -> u32 {
-        self.outbound.close(CLOSE, drop_unstarted, NOW, &self.shard)
+        let before = self.outbound.unsent_publications();
+        self.outbound.close(CLOSE, drop_unstarted, NOW, &self.shard);
+        self.outbound.unsent_publications() - before
     }
 
     /// Delivers kilobyte frames until the socket takes no more and some are queued; all of them.
@@ -235,7 +237,7 @@ fn the_first_error_stays() {
         assert_ne!(outbound.take_signals() & signal::WRITE_FAILED, 0);
         outbound.break_with(Operation::Write, &ErrorKind::BrokenPipe.into());
         outbound.send(b"x", NOW, &shard);
-        assert_eq!(outbound.deliver(&[Bytes::from_static(b"x")], NOW, &shard), 0);
+        assert_eq!(outbound.deliver(&[Bytes::from_static(b"x")], None, NOW, &shard), 0);
         assert_eq!(outbound.first_error(), first);
     });
 }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::backlog::Backlog;
-use super::{Backlogs, Class, Operation, Outbound, Phase, QueueLimits, SocketError, signal};
+use super::{
+    Backlogs, Class, LagSample, Operation, Outbound, Phase, QueueLimits, SocketError, signal,
+};
 use crate::state::Now;
 
 /// Frames handed to the kernel in one system call.
@@ -24,7 +26,7 @@ impl Outbound {
     pub(super) fn enqueue(
         self: &Rc<Self>,
         bytes: Bytes,
-        class: Class,
+        (class, sample): (Class, Option<LagSample>),
         started: bool,
         now: Now,
         shard: &Backlogs,
@@ -32,7 +34,7 @@ impl Outbound {
         let mut slot = self.backlog.borrow_mut();
         let length = bytes.len();
         slot.get_or_insert_with(|| Box::new(Backlog::new(shard.join(self), now.attended_us)))
-            .push(bytes, class, started);
+            .push(bytes, class, started, sample);
         drop(slot);
         shard.grown(length);
         // The task must wait for the socket to become writable.
@@ -99,30 +101,29 @@ impl Outbound {
         };
         self.note_written(taken, now);
         shard.shrunk(taken);
-        if backlog.advance(taken, now.attended_us) {
+        if backlog.advance(taken, now, |sample| shard.note_lag(sample, now)) {
             shard.leave(backlog.member());
             *slot = None;
         }
         Ok(())
     }
 
-    pub(super) fn drop_unstarted(&self, shard: &Backlogs) -> u32 {
+    pub(super) fn drop_unstarted(&self, shard: &Backlogs) {
         let mut slot = self.backlog.borrow_mut();
-        let Some(backlog) = slot.as_mut() else { return 0 };
+        let Some(backlog) = slot.as_mut() else { return };
         let (bytes, publications) = backlog.drop_unstarted();
         shard.shrunk(bytes);
-        self.note_unsent(bytes);
+        self.note_unsent(bytes, publications);
         if backlog.bytes() == 0 {
             shard.leave(backlog.member());
             *slot = None;
         }
-        publications
     }
 
     pub(super) fn forget_backlog(&self, shard: &Backlogs) {
         if let Some(backlog) = self.backlog.borrow_mut().take() {
             shard.shrunk(backlog.bytes());
-            self.note_unsent(backlog.bytes());
+            self.note_unsent(backlog.bytes(), backlog.publications());
             shard.leave(backlog.member());
         }
     }
@@ -140,8 +141,9 @@ impl Outbound {
         count
     }
 
-    fn note_unsent(&self, bytes: usize) {
+    fn note_unsent(&self, bytes: usize, publications: u32) {
         self.unsent_bytes.set(self.unsent_bytes.get() + bytes as u64);
+        self.unsent_publications.set(self.unsent_publications.get() + publications);
     }
 
     pub(super) fn break_with(&self, operation: Operation, error: &io::Error) {

@@ -21,11 +21,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::config::{AuthMode, Config, Server, connections_within};
+use crate::connection::Errands;
 use crate::events::{ConfigWarned, GatewayStarted};
 use crate::handshake::{Admission, Endpoints};
 use crate::hub::Hub;
 use crate::telemetry::labels::RuntimeKind;
-use crate::telemetry::{AllShardGauges, Runtimes, ShardGauges, Telemetry, TelemetryOptions};
+use crate::telemetry::{
+    AllShardGauges, Runtimes, ShardGauges, Telemetry, TelemetryOptions, UsersGauge,
+};
 
 pub use drain::Stage;
 
@@ -44,7 +47,7 @@ pub(crate) struct Gateway {
     pub(crate) telemetry: Telemetry,
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) admission: Admission,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub<Errands>>,
     pub(crate) gauges: Vec<Arc<ShardGauges>>,
     pub(crate) stage: watch::Sender<Stage>,
     /// The configured limit, or what the limit of open files leaves room for, if that is less.
@@ -143,13 +146,15 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: option_env!("GAUGEWAY_REVISION").unwrap_or("unknown").to_owned(),
         });
+        let hub = Arc::new(Hub::new(shards));
         let gauges: Vec<_> = (0..shards).map(|_| ShardGauges::new()).collect();
         telemetry
             .register(AllShardGauges::new(gauges.clone()))
+            .and_then(|()| telemetry.register(UsersGauge::new(hub.users_gauge())))
             .map_err(|error| error.to_string())?;
         Ok(Self {
             admission: Admission::new(max_connections, config.server.max_connections_per_ip),
-            hub: Arc::new(Hub::new(shards)),
+            hub,
             stage: watch::Sender::new(Stage::Serving),
             began: Instant::now(),
             max_connections,

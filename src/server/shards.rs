@@ -113,6 +113,7 @@ fn run_shard(
     tasks.block_on(&runtime, run_until_stopped(gateway, &shard, listener));
     // What is left is dropped here, which closes and counts it; the shard outlives its tasks.
     drop(tasks);
+    shard.close_mailbox();
     drop(shard);
 }
 

@@ -82,7 +82,11 @@ causes! {
     InvalidUtf8 => "invalid_utf8", Gateway, 1007;
     /// Compressed data that does not inflate.
     InflateError => "inflate_error", Gateway, 1007;
-    /// The process was told to end.
+    /// An operator disconnected it, with a code of his choice; this is the one without it.
+    Kicked => "kicked", Gateway, 1008;
+    /// The process was told to end, and this connection's turn had come.
+    Draining => "draining", Gateway, 1012;
+    /// The process ended at once, or the time for draining was over.
     Shutdown => "shutdown", Gateway, 1001;
     /// A defect of the gateway: a panic or a task that was cancelled.
     InternalError => "internal_error", Gateway, 1011;

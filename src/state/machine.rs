@@ -27,6 +27,8 @@ pub enum Input {
     CloseReceived(Option<u16>),
     /// The gateway must end the connection for this cause.
     GiveUp(Cause),
+    /// An operator ends it, with this close code (RFC 6455 §7.4).
+    Kick(u16),
     /// Our Close frame, and all before it, has been handed to the kernel.
     CloseWritten,
     /// The socket ended by itself.
@@ -88,9 +90,10 @@ impl Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// We gave it up. A Close with `cause.close_code()` is on its way.
+    /// We gave it up. A Close with this code is on its way.
     ClosedByUs {
         cause: Cause,
+        code: u16,
         written: bool,
         answered: bool,
     },
@@ -136,8 +139,8 @@ impl Machine {
         }
         match self.phase {
             Phase::Open => self.step_open(input, times, now),
-            Phase::ClosedByUs { cause, written, answered } => {
-                self.step_closed_by_us(input, (cause, written, answered), now)
+            Phase::ClosedByUs { cause, code, written, answered } => {
+                self.step_closed_by_us(input, (cause, code, written, answered), now)
             }
             Phase::ClosedByPeer { code } => self.step_closed_by_peer(input, code, now),
             Phase::Ended(_) => Effects::default(),
@@ -194,7 +197,7 @@ impl Machine {
         let ending = match self.phase {
             Phase::Ended(ending) => ending,
             Phase::Open => Ending { cause, code: 1006 },
-            Phase::ClosedByUs { cause, answered, .. } => ending_by_us(cause, answered),
+            Phase::ClosedByUs { cause, code, answered, .. } => ending_by_us(cause, code, answered),
             Phase::ClosedByPeer { code } => Ending { cause: Cause::ClientClose, code },
         };
         self.phase = Phase::Ended(ending);
@@ -214,7 +217,8 @@ impl Machine {
                 // The peer has said that it is done: what waits in the queue would not be read.
                 Effects { drop_unstarted: true, close: Some(code), ..Effects::default() }
             }
-            Input::GiveUp(cause) => self.give_up(cause, times, now),
+            Input::GiveUp(cause) => self.give_up(cause, cause.close_code(), times, now),
+            Input::Kick(code) => self.give_up(Cause::Kicked, code, times, now),
             Input::SocketEnded(cause) => self.end(Ending { cause, code: 1006 }, Then::Finish),
             Input::Tick { head_since_us, reading_paused } => {
                 self.tick_open(head_since_us, reading_paused, times, now)
@@ -245,7 +249,8 @@ impl Machine {
         } else if self.pings.outstanding() > 0
             && elapsed_us(self.quiet_since_us) >= times.pong_wait_us
         {
-            return self.give_up(Cause::PongTimeout, times, now);
+            let cause = Cause::PongTimeout;
+            return self.give_up(cause, cause.close_code(), times, now);
         }
         if now.attended_us < self.next_ping_us {
             return Effects::default();
@@ -272,29 +277,32 @@ impl Machine {
     fn step_closed_by_us(
         &mut self,
         input: Input,
-        (cause, written, answered): (Cause, bool, bool),
+        (cause, code, written, answered): (Cause, u16, bool, bool),
         now: Now,
     ) -> Effects {
         let (written, answered) = match input {
             Input::CloseWritten => (true, answered),
             Input::CloseReceived(_) => (written, true),
             Input::TooMuchToDiscard => {
-                return self.end(ending_by_us(cause, answered), Then::Finish);
+                return self.end(ending_by_us(cause, code, answered), Then::Finish);
             }
-            Input::SocketEnded(_) => return self.end(ending_by_us(cause, answered), Then::Finish),
+            Input::SocketEnded(_) => {
+                return self.end(ending_by_us(cause, code, answered), Then::Finish);
+            }
             Input::Tick { .. } if now.attended_us >= self.close_deadline_us => {
                 let then = if written { Then::Finish } else { Then::Abort };
-                return self.end(ending_by_us(cause, answered), then);
+                return self.end(ending_by_us(cause, code, answered), then);
             }
             Input::Tick { .. }
             | Input::GiveUp(_)
+            | Input::Kick(_)
             | Input::BytesReceived
             | Input::ReadingResumed => return Effects::default(),
         };
         if written && answered {
-            return self.end(ending_by_us(cause, true), Then::Finish);
+            return self.end(ending_by_us(cause, code, true), Then::Finish);
         }
-        self.phase = Phase::ClosedByUs { cause, written, answered };
+        self.phase = Phase::ClosedByUs { cause, code, written, answered };
         Effects::default()
     }
 
@@ -311,18 +319,19 @@ impl Machine {
             Input::Tick { .. }
             | Input::CloseReceived(_)
             | Input::GiveUp(_)
+            | Input::Kick(_)
             | Input::BytesReceived
             | Input::ReadingResumed => Effects::default(),
         }
     }
 
-    fn give_up(&mut self, cause: Cause, times: &Times, now: Now) -> Effects {
-        self.phase = Phase::ClosedByUs { cause, written: false, answered: false };
+    fn give_up(&mut self, cause: Cause, code: u16, times: &Times, now: Now) -> Effects {
+        self.phase = Phase::ClosedByUs { cause, code, written: false, answered: false };
         self.close_deadline_us = now.attended_us.saturating_add(times.close_wait_us);
         Effects {
             // An overflowing queue will not be read in time; any other is delivered first.
             drop_unstarted: cause == Cause::QueueOverflow,
-            close: Some(Some(cause.close_code())),
+            close: Some(Some(code)),
             ..Effects::default()
         }
     }
@@ -340,6 +349,6 @@ impl Machine {
     }
 }
 
-fn ending_by_us(cause: Cause, answered: bool) -> Ending {
-    Ending { cause, code: if answered { cause.close_code() } else { 1006 } }
+fn ending_by_us(cause: Cause, code: u16, answered: bool) -> Ending {
+    Ending { cause, code: if answered { code } else { 1006 } }
 }

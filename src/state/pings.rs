@@ -95,7 +95,8 @@ impl Pings {
         if self.pongs == 0 { None } else { Some(self.last_rtt_us) }
     }
 
-    /// A number in `0..=range`, different for each ping: the jitter of the next one.
+    /// A number in `0..=range`, different for each connection and ping: what keeps connections from
+    /// acting in step.
     pub fn jitter(&self, range: u64) -> u64 {
         mix(self.token(self.sent)) % (range + 1)
     }

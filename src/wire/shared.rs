@@ -29,6 +29,12 @@ impl SharedFrame {
         Self { opcode, payload, plain: OnceLock::new(), deflated: OnceLock::new() }
     }
 
+    /// The same, but it goes out plain to everybody: for what is compressed already, or holds a
+    /// secret beside text that a stranger chose (the length of a compressed frame tells of both).
+    pub fn uncompressed(opcode: Opcode, payload: Bytes) -> Self {
+        Self { deflated: OnceLock::from(None), ..Self::new(opcode, payload) }
+    }
+
     /// What the message is.
     pub fn opcode(&self) -> Opcode {
         self.opcode
