@@ -10,6 +10,7 @@ mod drain;
 mod files;
 mod listen;
 mod public;
+mod reload;
 mod shards;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use crate::config::{AuthMode, Config, Server, connections_within};
 use crate::connection::Errands;
 use crate::events::{ConfigWarned, GatewayStarted};
-use crate::handshake::{Admission, Endpoints};
+use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::telemetry::labels::RuntimeKind;
 use crate::telemetry::{
@@ -31,7 +32,9 @@ use crate::telemetry::{
 };
 
 pub use drain::Stage;
+pub(crate) use reload::Live;
 
+use reload::InForce;
 use shards::ShardThreads;
 
 /// How often what the `metrics` facade holds is folded, and nothing else.
@@ -43,9 +46,8 @@ const SOCKETS_BESIDE_MAX: usize = 64;
 
 /// What all parts of one gateway share.
 pub(crate) struct Gateway {
-    pub(crate) config: Config,
     pub(crate) telemetry: Telemetry,
-    pub(crate) endpoints: Arc<Endpoints>,
+    in_force: InForce,
     pub(crate) admission: Admission,
     pub(crate) hub: Arc<Hub<Errands>>,
     pub(crate) gauges: Vec<Arc<ShardGauges>>,
@@ -90,12 +92,13 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the control runtime: {error}"))?;
-    let public = bind_public(&gateway.config.server, gateway.gauges.len())
-        .map_err(|error| cannot_listen("server.listen", gateway.config.server.listen, &error))?;
+    let live = gateway.live();
+    let server = &live.config.server;
+    let public = bind_public(server, gateway.gauges.len())
+        .map_err(|error| cannot_listen("server.listen", server.listen, &error))?;
     let public_address = public[0].local_addr().map_err(|error| error.to_string())?;
-    let admin = listen::bind(gateway.config.server.admin_listen).map_err(|error| {
-        cannot_listen("server.admin_listen", gateway.config.server.admin_listen, &error)
-    })?;
+    let admin = listen::bind(server.admin_listen)
+        .map_err(|error| cannot_listen("server.admin_listen", server.admin_listen, &error))?;
     let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
     drain::report_panics(&gateway);
     let shards = ShardThreads::start(&gateway, public)?;
@@ -106,7 +109,7 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
         GatewayStarted {
             public: public_address,
             admin: admin_address,
-            auth: match gateway.config.auth.mode {
+            auth: match live.config.auth.mode {
                 AuthMode::None => "none",
             },
             bus: "memory",
@@ -129,8 +132,8 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
 
 impl Gateway {
     fn new(config: Config, files: usize) -> Result<Self, String> {
-        let endpoints = Arc::new(Endpoints::compile(&config));
-        let names = endpoints.names();
+        let live = Live::new(config);
+        let config = &live.config;
         let shards = match config.server.shards {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
@@ -141,8 +144,8 @@ impl Gateway {
             given => given.min(room),
         };
         let telemetry = Telemetry::new(&TelemetryOptions {
-            endpoints: names.clone(),
-            timers: timers(&config),
+            endpoints: live.endpoints.names(),
+            timers: timers(config),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: option_env!("GAUGEWAY_REVISION").unwrap_or("unknown").to_owned(),
         });
@@ -161,10 +164,15 @@ impl Gateway {
             sockets_beside: SOCKETS_BESIDE_MAX.min(files / 4),
             http_sockets: AtomicUsize::new(0),
             telemetry,
-            endpoints,
+            in_force: InForce::new(live),
             gauges,
-            config,
         })
+    }
+
+    /// The configuration in force now. Take it once per request: a reload may come between two
+    /// calls.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.in_force.get()
     }
 
     /// Open WebSockets, over all shards.
