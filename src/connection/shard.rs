@@ -174,7 +174,9 @@ impl Shard {
         self.ending.set(Ending::Stopping);
         let keys: Vec<_> = self.connections.borrow().iter().map(|(key, _)| key).collect();
         for batch in keys.chunks(DUE_BATCH) {
-            batch.iter().for_each(|key| self.signal(*key, signal::SHUTDOWN));
+            for key in batch {
+                self.signal(*key, signal::SHUTDOWN);
+            }
             tokio::task::yield_now().await;
         }
     }
@@ -345,7 +347,7 @@ impl Shard {
 
     fn count_lags(&self) {
         self.backlogs.take_lags(|lag, times| {
-            DeliverySampled { lag, times: times.into() }.emit(&self.recorder)
+            DeliverySampled { lag, times: times.into() }.emit(&self.recorder);
         });
     }
 
