@@ -19,6 +19,7 @@ mod limits;
 mod many;
 mod printed_commands;
 mod process;
+mod publish_command;
 mod refusals;
 mod stock_rust;
 mod terminal_clients;
