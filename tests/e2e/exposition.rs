@@ -50,6 +50,7 @@ const NAMES: &[&str] = &[
     "timeout_seconds",
     "tokio_alive_tasks",
     "tokio_workers",
+    "users",
     "wire_bytes_total",
 ];
 
