@@ -153,8 +153,8 @@ fn only_nginx_and_prometheus_are_reachable_and_only_from_this_machine_unless_ask
         let mut found = Vec::new();
         for (name, service) in services(&project) {
             for port in service["ports"].as_array().into_iter().flatten() {
-                let text = |field: &str| port[field].as_str().unwrap().to_owned();
-                found.push(format!("{name} {}:{}", text("host_ip"), text("published")));
+                let said = |field: &str| port[field].as_str().unwrap().to_owned();
+                found.push(format!("{name} {}:{}", said("host_ip"), said("published")));
             }
         }
         found

@@ -103,12 +103,15 @@ impl Stand {
         assert_eq!(total, homes.len() * each, "each connection is counted by one gateway");
     }
 
-    /// Drops all clients and waits until nobody is connected.
+    /// Drops all clients and waits until nobody is connected and all that were have their line.
     #[track_caller]
-    fn all_leave(&self, clients: Vec<Raw>) {
+    fn all_leave(&mut self, clients: Vec<Raw>) {
         drop(clients);
-        for gateway in &self.gateways {
-            gateway.wait_for_connections(0);
+        for (index, gateway) in self.gateways.iter().enumerate() {
+            let opened = gateway.wait_for_connections(0).sum("connections_opened_total", &[]);
+            self.seen[index] = wait_for("the lines of all that were connected", || {
+                Some(gateway.log("connection opened").len()).filter(|&lines| lines as f64 == opened)
+            });
         }
     }
 }
@@ -141,6 +144,7 @@ fn check_sticky_and_spread(homes: &Homes, clients: usize) {
 
 #[test]
 fn all_connections_of_a_user_land_on_one_gateway_and_a_stop_moves_only_its_own() {
+    const STOPPED: usize = 1;
     let mut stand = Stand::start("user");
     let users = users(60);
     let twice = [users.clone(), users.clone()].concat();
@@ -151,7 +155,6 @@ fn all_connections_of_a_user_land_on_one_gateway_and_a_stop_moves_only_its_own()
     let (mut clients, again) = stand.open_users(&users);
     assert_eq!(again, homes, "who comes again finds the same gateway");
 
-    const STOPPED: usize = 1;
     stand.gateways[STOPPED].signal("TERM");
     for (user, client) in users.iter().zip(&mut clients) {
         if homes[user].contains(&STOPPED) {
@@ -199,8 +202,7 @@ const HOSTS: [Ipv4Addr; GATEWAYS] =
 /// Opens one connection after the other until every gateway has had one: nginx has read the name.
 #[track_caller]
 fn wait_until_all_are_found(stand: &mut Stand) {
-    let before: Vec<usize> =
-        stand.gateways.iter().map(|gateway| gateway.log("connection opened").len()).collect();
+    let before = stand.seen;
     let mut number = 0;
     wait_for("all gateways to be found", || {
         number += 1;
@@ -212,7 +214,6 @@ fn wait_until_all_are_found(stand: &mut Stand) {
         stand.gateways.iter().zip(&before).all(found).then_some(())
     });
     stand.all_leave(Vec::new());
-    stand.seen = std::array::from_fn(|index| stand.gateways[index].log("connection opened").len());
 }
 
 /// nginx as in compose, of whose gateways only the first is there at the start.
@@ -225,23 +226,13 @@ fn scaled_up(options: impl FnOnce(NginxSettings) -> NginxSettings) -> Stand {
         probe.send(&Opening::new(ECHO).bytes(stand.nginx.plain));
         probe.read_head().starts_with("HTTP/1.1 101 ").then_some(())
     });
-    let (clients, homes) = stand.open_after_probes(&users(10));
+    stand.all_leave(Vec::new());
+    let (clients, homes) = stand.open_users(&users(10));
     assert!(homes.values().flatten().all(|&home| home == 0), "there is only one: {homes:?}");
     stand.all_leave(clients);
     names.set(&HOSTS);
     wait_until_all_are_found(&mut stand);
     stand
-}
-
-impl Stand {
-    /// As [`open_users`](Self::open_users), after connections that nobody looked at.
-    #[track_caller]
-    fn open_after_probes(&mut self, users: &[String]) -> (Vec<Raw>, Homes) {
-        self.all_leave(Vec::new());
-        self.seen =
-            std::array::from_fn(|index| self.gateways[index].log("connection opened").len());
-        self.open_users(users)
-    }
 }
 
 #[test]

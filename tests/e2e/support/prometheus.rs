@@ -1,5 +1,6 @@
 //! The real Prometheus and the real nginx exporter, as private children on free ports.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -123,7 +124,10 @@ impl Prometheus {
     /// The result of an instant query.
     #[track_caller]
     pub fn query(&self, promql: &str) -> Vec<Value> {
-        let encoded: String = promql.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let mut encoded = String::new();
+        for byte in promql.bytes() {
+            write!(encoded, "%{byte:02X}").unwrap();
+        }
         let data = self.api(&format!("/api/v1/query?query={encoded}"));
         data["result"].as_array().unwrap().clone()
     }
