@@ -11,6 +11,7 @@ mod causes;
 mod clients;
 mod command_line;
 mod compression;
+mod demo;
 mod exposition;
 mod fan_out;
 mod heads;
