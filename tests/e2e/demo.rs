@@ -40,9 +40,11 @@ fn assert_has(value: &Value, expected: &str) {
 #[test]
 fn a_message_goes_out_and_comes_back_and_everything_about_it_is_shown() {
     let site = Site::start(Settings::new());
-    let seen = visit(
+    let mut seen = visit(
         &site,
         &json!([
+            { "evaluate": "getComputedStyle(document.getElementById('toggle')).color !=
+                getComputedStyle(document.querySelector('.card')).backgroundColor" },
             { "fill": ["#text", "grüße"] }, { "press": "Enter" }, { "wait_count": ["#log .in", 1] },
             { "read": "#log .in" }, { "read": "#rtt" }, { "read": "#compression" },
             { "read": "#sent" }, { "read": "#received" }, { "read": "#state" },
@@ -50,6 +52,7 @@ fn a_message_goes_out_and_comes_back_and_everything_about_it_is_shown() {
             { "read": "#state" }, { "read": "#toggle" },
         ]),
     );
+    assert_eq!(seen.remove(0), true, "the button under the mouse cannot be read");
     for expected in ["received · text", "grüße", "7 B · back after ", " ms"] {
         assert_has(&seen[0], expected);
     }

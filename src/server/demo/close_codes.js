@@ -20,7 +20,7 @@ const CODES = {
   1011: ["bad", "Internal error", "The gateway met a defect, or waited in vain for this browser’s pong; see the reason.",
     "Yes, after a short random delay."],
   1012: ["warn", "Service restart", "The gateway is restarting: reconnect.",
-    "Yes, after a short random delay, or when the reason says."],
+    "Yes, after a short random delay."],
   1013: ["warn", "Try again later", "The gateway has too much to do.", "Yes, with growing, random delays."],
   1014: ["bad", "Bad gateway", "A server in between got an invalid answer.", "Yes, with growing, random delays."],
   3000: ["bad", "Unauthorized", "The token is missing, has expired or was revoked.", "With a new token."],
@@ -49,4 +49,10 @@ function explain(code, opened, byUs) {
   if (code >= 3000) return ["warn", "Registered code", "Codes from 3000 to 3999 belong to libraries and frameworks (IANA keeps the list).",
     "As its owner says."];
   return ["bad", "Unknown code", "This code has no meaning yet.", "Yes, with growing, random delays."];
+}
+
+/** When to come back, as the gateway asked in its reason; null if it did not. */
+function askedDelay(reason) {
+  const [, after] = /\breconnect_after_ms=(\d{1,9})\b/.exec(reason) ?? [];
+  return after === undefined ? null : `Yes, after ${(after / 1000).toFixed(1)} s: the gateway gave each client another moment.`;
 }

@@ -98,7 +98,7 @@ class Connection {
     view["end-by"].textContent = this.byUs ? "you" : unasked;
     view["end-clean"].textContent = wasClean ? "yes" : "no";
     view["end-reason"].textContent = reason || "none given";
-    view["end-next"].textContent = next;
+    view["end-next"].textContent = askedDelay(reason) ?? next;
     view.end.hidden = false;
   }
 
