@@ -20,6 +20,7 @@ mod limits;
 mod many;
 mod printed_commands;
 mod process;
+mod pushed_to_browser;
 mod refusals;
 mod stock_rust;
 mod terminal_clients;
