@@ -6,6 +6,7 @@
 //! ```
 
 mod admin;
+mod demo;
 mod drain;
 mod files;
 mod listen;
