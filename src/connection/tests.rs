@@ -43,7 +43,7 @@ impl Rig {
             recorder: telemetry.recorder(),
             gauges,
             hub: Arc::clone(&hub),
-            endpoints: Arc::clone(&endpoints),
+            endpoints: names.len(),
             began: Instant::now(),
         };
         let shard = Shard::new(parts, &config);
@@ -73,6 +73,7 @@ impl Rig {
             stream,
             ticket: ticket.unwrap(),
             permit: self.admission.admit(address.ip()).unwrap(),
+            rules: Rules::of(endpoint),
             handshake: Duration::ZERO,
             user_agent: None,
             leftover: Vec::new(),

@@ -41,8 +41,10 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 /// offers the endpoints as they are.
 pub(super) fn routes(gateway: &Arc<Gateway>) -> Router {
     let gateway = Arc::clone(gateway);
-    let demo =
-        move || async move { answer(&gateway.endpoints, gateway.config.server.admin_listen) };
+    let demo = move || async move {
+        let live = gateway.live();
+        answer(&live.endpoints, live.config.server.admin_listen)
+    };
     Router::new().route("/demo", get(demo.clone())).route("/demo/", get(demo))
 }
 

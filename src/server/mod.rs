@@ -11,28 +11,32 @@ mod drain;
 mod files;
 mod listen;
 mod public;
+mod reload;
 mod shards;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::config::{AuthMode, Config, Server, connections_within};
-use crate::connection::Errands;
+use crate::config::{AuthMode, Config, Server, Sources, connections_within};
+use crate::connection::{Errands, Pace};
 use crate::events::{ConfigWarned, GatewayStarted};
-use crate::handshake::{Admission, Endpoints};
+use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::telemetry::labels::RuntimeKind;
+use crate::telemetry::logging::{self, Logging};
 use crate::telemetry::{
     AllShardGauges, Runtimes, ShardGauges, Telemetry, TelemetryOptions, UsersGauge,
 };
 
 pub use drain::Stage;
+pub(crate) use reload::Live;
 
+use reload::{InForce, Reloading};
 use shards::ShardThreads;
 
 /// How often what the `metrics` facade holds is folded, and nothing else.
@@ -44,15 +48,16 @@ const SOCKETS_BESIDE_MAX: usize = 64;
 
 /// What all parts of one gateway share.
 pub(crate) struct Gateway {
-    pub(crate) config: Config,
     pub(crate) telemetry: Telemetry,
-    pub(crate) endpoints: Arc<Endpoints>,
+    in_force: InForce,
     pub(crate) admission: Admission,
     pub(crate) hub: Arc<Hub<Errands>>,
     pub(crate) gauges: Vec<Arc<ShardGauges>>,
     pub(crate) stage: watch::Sender<Stage>,
-    /// The configured limit, or what the limit of open files leaves room for, if that is less.
-    pub(crate) max_connections: usize,
+    /// Set before the stage says that the gateway drains.
+    pub(crate) pace: OnceLock<Pace>,
+    /// Connections that the limit of open files leaves room for.
+    room: usize,
     /// Public sockets in HTTP, which may be this many even where `max_connections` are taken.
     pub(crate) sockets_beside: usize,
     /// Public sockets in HTTP now, over all shards.
@@ -60,12 +65,10 @@ pub(crate) struct Gateway {
     pub(crate) began: Instant,
 }
 
-/// Runs a gateway until it is told to end. `warnings` are the configuration's.
-pub fn run(config: Config, warnings: &[String]) -> ExitCode {
-    let logging = match crate::telemetry::logging::install(
-        &config.telemetry.log,
-        config.telemetry.log_format,
-    ) {
+/// Runs a gateway until it is told to end. `warnings` are the configuration's, `sources` what it
+/// was loaded from: SIGHUP loads it again.
+pub fn run(config: Config, warnings: &[String], sources: Sources) -> ExitCode {
+    let logging = match logging::install(&config.telemetry.log, config.telemetry.log_format) {
         Ok(logging) => logging,
         Err(error) => {
             eprintln!("gaugeway: {error}");
@@ -75,7 +78,7 @@ pub fn run(config: Config, warnings: &[String]) -> ExitCode {
     for why in warnings {
         ConfigWarned { field: "", why }.emit();
     }
-    match serve(config, &logging) {
+    match serve(config, sources, &logging) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gaugeway: {error}");
@@ -84,43 +87,46 @@ pub fn run(config: Config, warnings: &[String]) -> ExitCode {
     }
 }
 
-fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result<(), String> {
+fn serve(config: Config, sources: Sources, logging: &Logging) -> Result<(), String> {
     let files = files::raise_limit();
     let gateway = Arc::new(Gateway::new(config, files)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the control runtime: {error}"))?;
-    let public = bind_public(&gateway.config.server, gateway.gauges.len())
-        .map_err(|error| cannot_listen("server.listen", gateway.config.server.listen, &error))?;
+    let live = gateway.live();
+    let server = &live.config.server;
+    let public = bind_public(server, gateway.gauges.len())
+        .map_err(|error| cannot_listen("server.listen", server.listen, &error))?;
     let public_address = public[0].local_addr().map_err(|error| error.to_string())?;
-    let admin = listen::bind(gateway.config.server.admin_listen).map_err(|error| {
-        cannot_listen("server.admin_listen", gateway.config.server.admin_listen, &error)
-    })?;
+    let admin = listen::bind(server.admin_listen)
+        .map_err(|error| cannot_listen("server.admin_listen", server.admin_listen, &error))?;
     let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
     drain::report_panics(&gateway);
     let shards = ShardThreads::start(&gateway, public)?;
     gateway.register_sources(&runtime, &shards, logging)?;
     let ended = runtime.block_on(async {
         // Before anybody is told that it listens, and may ask it to end.
-        let (signals, hangups) = (drain::Signals::new(), drain::hangups());
+        let (signals, hangups) = (drain::Signals::new(), reload::hangups());
         GatewayStarted {
             public: public_address,
             admin: admin_address,
-            auth: match gateway.config.auth.mode {
+            auth: match live.config.auth.mode {
                 AuthMode::None => "none",
             },
             bus: "memory",
             version: env!("CARGO_PKG_VERSION"),
             shards: gateway.gauges.len(),
-            max_connections: gateway.max_connections,
+            max_connections: gateway.admission.connections_max(),
         }
         .emit();
+        let reloading =
+            Reloading { gateway: &gateway, shards: &shards, logging, sources: &sources };
         let admin = admin::serve(Arc::clone(&gateway), admin);
         tokio::select! {
             () = admin => Ok(()),
             () = upkeep(&gateway) => Ok(()),
-            () = drain::answer_hangups(hangups) => Ok(()),
+            () = reload::answer_hangups(hangups, &reloading) => Ok(()),
             ended = drain::until_ended(&gateway, &shards, signals) => ended,
         }
     });
@@ -130,20 +136,16 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
 
 impl Gateway {
     fn new(config: Config, files: usize) -> Result<Self, String> {
-        let endpoints = Arc::new(Endpoints::compile(&config));
-        let names = endpoints.names();
+        let live = Live::new(config);
+        let config = &live.config;
         let shards = match config.server.shards {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
         };
         let room = usize::try_from(connections_within(files as u64)).unwrap_or(usize::MAX);
-        let max_connections = match config.server.max_connections {
-            0 => room,
-            given => given.min(room),
-        };
         let telemetry = Telemetry::new(&TelemetryOptions {
-            endpoints: names.clone(),
-            timers: timers(&config),
+            endpoints: live.endpoints.names(),
+            timers: timers(config),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: option_env!("GAUGEWAY_REVISION").unwrap_or("unknown").to_owned(),
         });
@@ -154,18 +156,24 @@ impl Gateway {
             .and_then(|()| telemetry.register(UsersGauge::new(hub.users_gauge())))
             .map_err(|error| error.to_string())?;
         Ok(Self {
-            admission: Admission::new(max_connections, config.server.max_connections_per_ip),
+            admission: admission(&config.server, room),
             hub,
             stage: watch::Sender::new(Stage::Serving),
             began: Instant::now(),
-            max_connections,
+            pace: OnceLock::new(),
+            room,
             sockets_beside: SOCKETS_BESIDE_MAX.min(files / 4),
             http_sockets: AtomicUsize::new(0),
             telemetry,
-            endpoints,
+            in_force: InForce::new(live),
             gauges,
-            config,
         })
+    }
+
+    /// The configuration in force now. Take it once per request: a reload may come between two
+    /// calls.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.in_force.get()
     }
 
     /// Open WebSockets, over all shards.
@@ -177,7 +185,7 @@ impl Gateway {
         &self,
         control: &Runtime,
         shards: &ShardThreads,
-        logging: &crate::telemetry::logging::Logging,
+        logging: &Logging,
     ) -> Result<(), String> {
         let mut runtimes = Runtimes::new().with(RuntimeKind::Control, control.metrics());
         for metrics in shards.runtime_metrics() {
@@ -187,6 +195,18 @@ impl Gateway {
             .register(runtimes)
             .and_then(|()| self.telemetry.register(logging.dropped_lines()))
             .map_err(|error| error.to_string())
+    }
+}
+
+fn admission(server: &Server, room: usize) -> Admission {
+    Admission::new(connections_max(server, room), server.max_connections_per_ip)
+}
+
+/// The configured limit, or what there is room for, if that is less.
+fn connections_max(server: &Server, room: usize) -> usize {
+    match server.max_connections {
+        0 => room,
+        given => given.min(room),
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,8 +24,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::listen::{self, AcceptObserver};
-use super::{Gateway, Stage, demo};
-use crate::connection::{ConnectionTask, Opened, Shard};
+use super::{Gateway, Live, Stage, demo};
+use crate::connection::{ConnectionTask, Opened, Rules, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
 use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
 use crate::telemetry::EndpointIndex;
@@ -35,6 +35,8 @@ use crate::telemetry::labels::{HttpFailure, Outcome};
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
+/// When the gateway stops, a request that is on its way may still come within this time.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(250);
 /// The part of a `User-Agent` that the log gets.
 const USER_AGENT_BYTES_MAX: usize = 200;
 
@@ -52,6 +54,7 @@ pub(super) struct PublicListener {
 struct Accepted {
     ticket: Ticket,
     permit: Permit,
+    rules: Rules,
     user_agent: Option<Box<str>>,
     started: Instant,
     joined_at_seq: u64,
@@ -59,7 +62,7 @@ struct Accepted {
 
 impl PublicListener {
     pub(super) fn new(gateway: Arc<Gateway>, shard: Rc<Shard>) -> Self {
-        let proxies = Proxies::new(&gateway.config.server.trusted_proxies);
+        let proxies = Proxies::new(&gateway.live().config.server.trusted_proxies);
         let pong = || async { "pong" };
         let router = Router::new()
             .route("/ping", get(pong))
@@ -75,11 +78,14 @@ impl PublicListener {
         self.sockets.get()
     }
 
-    /// Accepts until it is aborted.
+    /// Accepts until the gateway serves no longer.
     pub(super) async fn run(self: Rc<Self>, listener: std::net::TcpListener) {
         let listener = tokio::net::TcpListener::from_std(listener)
             .expect("called within the shard's runtime, with a socket that does not block");
-        listen::accept_loop(listener, &*self, |stream, peer| {
+        let mut stage = self.gateway.stage.subscribe();
+        // An error means that the sender is gone, which is the end, too.
+        let stopping = async { drop(stage.wait_for(|stage| *stage != Stage::Serving).await) };
+        listen::accept_until(stopping, listener, &*self, |stream, peer| {
             // Taken now: the loop may accept many before the first task runs.
             let place = Place::take(Rc::clone(&self));
             tokio::task::spawn_local(Rc::clone(&self).serve(stream, peer, place));
@@ -89,7 +95,7 @@ impl PublicListener {
 
     /// Serves HTTP on one socket; ends when it has become a WebSocket or is closed.
     async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, _place: Place) {
-        let handshake_timeout = self.gateway.config.server.handshake_timeout;
+        let handshake_timeout = self.gateway.live().config.server.handshake_timeout;
         let began = Instant::now();
         let accepted = Rc::new(Pending { listener: &self, slot: Cell::new(None) });
         let requests = Cell::new(0_u32);
@@ -108,17 +114,27 @@ impl PublicListener {
             .max_headers(HEADERS_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let mut stage = self.gateway.stage.subscribe();
-        let mut stopping = pin!(stage.wait_for(|stage| *stage != Stage::Serving));
-        let mut is_stopping = false;
-        let served = poll_fn(|cx| {
-            if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
-                is_stopping = true;
-                // Whoever is silent or between two requests goes at once.
-                Pin::new(&mut connection).graceful_shutdown();
+        let mut served = tokio::select! {
+            biased;
+            served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(served),
+            _ = stage.wait_for(|stage| *stage != Stage::Serving) => None,
+        };
+        if served.is_none() && requests.get() == 0 {
+            let first = poll_fn(|cx| connection.poll_without_shutdown(cx));
+            served = tokio::time::timeout(FIRST_REQUEST_GRACE, first).await.ok();
+        }
+        let served = match served {
+            Some(served) => served,
+            None if requests.get() == 0 => {
+                let unread = connection.into_parts().read_buf;
+                return self.note_half_request(&unread, began.elapsed(), peer);
             }
-            connection.poll_without_shutdown(cx)
-        })
-        .await;
+            None => {
+                // Whoever is between two requests goes at once; an answer is finished first.
+                Pin::new(&mut connection).graceful_shutdown();
+                poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+            }
+        };
         match served {
             Ok(()) => {
                 let parts = connection.into_parts();
@@ -133,13 +149,21 @@ impl PublicListener {
     }
 
     fn open(&self, stream: TcpStream, leftover: Vec<u8>, accepted: Accepted) {
-        let Accepted { ticket, permit, user_agent, started, joined_at_seq } = accepted;
+        let Accepted { ticket, permit, rules, user_agent, started, joined_at_seq } = accepted;
         // Until here `handshake_timeout` was the limit on sending, from here on it is `write_wait`.
         // The call fails only on a socket that is dead already.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(None);
         let handshake = started.elapsed();
-        let opened =
-            Opened { stream, ticket, permit, handshake, user_agent, leftover, joined_at_seq };
+        let opened = Opened {
+            stream,
+            ticket,
+            permit,
+            rules,
+            handshake,
+            user_agent,
+            leftover,
+            joined_at_seq,
+        };
         tokio::task::spawn_local(ConnectionTask::open(&self.shard, opened));
     }
 
@@ -151,9 +175,10 @@ impl PublicListener {
     ) -> Response<Body> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        let Some((endpoint, policy)) = self.gateway.endpoints.find(parts.uri.path()) else {
+        let live = self.gateway.live();
+        let Some((endpoint, policy)) = live.endpoints.find(parts.uri.path()) else {
             if parts.headers.contains_key(header::UPGRADE) {
-                let refusal = no_such_endpoint(&self.gateway);
+                let refusal = no_such_endpoint(&live);
                 return self.refuse(&refusal, EndpointIndex::UNKNOWN, &parts, peer, started);
             }
             let request = Request::from_parts(parts, Body::new(body));
@@ -173,7 +198,9 @@ impl PublicListener {
                 let response = ticket.response();
                 let user_agent = user_agent(&parts);
                 let joined_at_seq = self.gateway.hub.last_seq();
-                let accepted = Accepted { ticket, permit, user_agent, started, joined_at_seq };
+                let rules = Rules::of(policy);
+                let accepted =
+                    Accepted { ticket, permit, rules, user_agent, started, joined_at_seq };
                 pending.slot.set(Some(accepted));
                 response
             }
@@ -201,6 +228,23 @@ impl PublicListener {
         }
         .emit(&self.shard.recorder);
         refusal.response().map(Body::from)
+    }
+
+    /// The gateway stops while the first request has come in part, or not at all, which is none.
+    fn note_half_request(&self, read: &[u8], since: Duration, peer: SocketAddr) {
+        if read.is_empty() {
+            return;
+        }
+        HandshakeRefused {
+            endpoint: EndpointIndex::UNKNOWN,
+            outcome: Outcome::ShuttingDown,
+            status: None,
+            duration: since,
+            why: "the gateway stopped before the whole request had come",
+            remote: peer.ip(),
+            request_id: None,
+        }
+        .emit(&self.shard.recorder);
     }
 
     /// A connection that failed in HTTP. Before the first whole request that is a handshake that
@@ -250,10 +294,9 @@ impl AcceptObserver for PublicListener {
 
     /// Whoever sends nothing must not use up the files that the admin side needs.
     fn has_room(&self) -> bool {
-        let Gateway { admission, http_sockets, max_connections, sockets_beside, .. } =
-            &*self.gateway;
+        let Gateway { admission, http_sockets, sockets_beside, .. } = &*self.gateway;
         let sockets = http_sockets.load(Ordering::Relaxed);
-        sockets < *sockets_beside || admission.open() + sockets < *max_connections
+        sockets < *sockets_beside || admission.open() + sockets < admission.connections_max()
     }
 }
 
@@ -309,8 +352,8 @@ fn user_agent(parts: &request::Parts) -> Option<Box<str>> {
     Some(value[..value.len().min(USER_AGENT_BYTES_MAX)].into())
 }
 
-fn no_such_endpoint(gateway: &Gateway) -> Refusal {
-    let known = gateway.endpoints.names().join(", ");
+fn no_such_endpoint(live: &Live) -> Refusal {
+    let known = live.endpoints.names().join(", ");
     Refusal::new(Outcome::NotFound, "there is no WebSocket endpoint at this path")
         .hint(format!("the endpoints are {known}"))
 }

@@ -11,6 +11,7 @@ mod command_line;
 mod compose;
 mod compression;
 mod demo;
+mod drain;
 mod exposition;
 mod fan_out;
 mod heads;
@@ -23,9 +24,9 @@ mod process;
 mod publish_command;
 mod pushed_to_browser;
 mod refusals;
+mod reload;
 mod several_gateways;
 mod stock_rust;
 mod support;
 mod terminal_clients;
 mod through_nginx;
-
