@@ -15,6 +15,7 @@ mod exposition;
 mod fan_out;
 mod heads;
 mod heartbeat;
+mod hub_load;
 mod limits;
 mod many;
 mod printed_commands;
