@@ -19,4 +19,4 @@ pub use clock::Clock;
 pub use errand::{Errand, Errands, Visitor, visit_all};
 pub use peer::{Peer, PeerState, ReceivedTotals};
 pub use shard::{Shard, ShardParts};
-pub use task::{ConnectionTask, Opened};
+pub use task::{ConnectionTask, Opened, Rules};

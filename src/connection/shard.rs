@@ -16,7 +16,6 @@ use super::peer::Peer;
 use super::wheel::{TICK, Wheel};
 use crate::config::Config;
 use crate::events::{DeliverySampled, FanOutFinished, TickLagged};
-use crate::handshake::Endpoints;
 use crate::hub::{Delivery, FanOut, Hub, Local, Mail, Mailbox};
 use crate::outbound::{Backlogs, Outbound, QueueLimits, signal};
 use crate::state::{Now, Times};
@@ -43,8 +42,6 @@ pub struct Shard {
     pub local: Local,
     /// This shard's queues.
     pub backlogs: Backlogs,
-    /// The endpoints, by index.
-    pub endpoints: Arc<Endpoints>,
     /// The waits of every connection.
     pub times: Times,
     /// Smaller payloads are sent plain.
@@ -92,8 +89,8 @@ pub struct ShardParts {
     pub gauges: Arc<ShardGauges>,
     /// See [`Shard::hub`].
     pub hub: Arc<Hub<Errands>>,
-    /// See [`Shard::endpoints`].
-    pub endpoints: Arc<Endpoints>,
+    /// How many endpoints there are.
+    pub endpoints: usize,
     /// The beginning of the process.
     pub began: Instant,
 }
@@ -106,7 +103,7 @@ impl Shard {
         let level = config.compression.level as u8;
         Rc::new(Self {
             index,
-            local: Local::new(endpoints.iter().count(), Arc::clone(hub.users())),
+            local: Local::new(endpoints, Arc::clone(hub.users())),
             backlogs: Backlogs::new(QueueLimits {
                 bytes: config.limits.send_queue_bytes,
                 messages: config.limits.send_queue_messages,
@@ -132,7 +129,6 @@ impl Shard {
             recorder,
             gauges,
             hub,
-            endpoints,
         })
     }
 

@@ -11,8 +11,9 @@ use super::inbox::Inbox;
 use super::life::Life;
 use super::peer::Peer;
 use super::shard::Shard;
+use crate::config::Inbound;
 use crate::events::{self, ConnectionClosed, ConnectionFacts, ConnectionOpened, Traffic};
-use crate::handshake::{Identity, Permit, Ticket};
+use crate::handshake::{EndpointPolicy, Identity, Permit, Ticket};
 use crate::hub::Member;
 use crate::outbound::{Outbound, SocketError, signal};
 use crate::state::{Cause, Input, Now};
@@ -31,6 +32,8 @@ pub struct Opened {
     pub ticket: Ticket,
     /// Its place among the admitted.
     pub permit: Permit,
+    /// What its endpoint said when it was admitted.
+    pub rules: Rules,
     /// From the request's head to now.
     pub handshake: Duration,
     /// The client's `User-Agent`, for the log.
@@ -40,6 +43,22 @@ pub struct Opened {
     /// The newest publication when the 101 was on its way: what is published once the client can
     /// know of its connection is for it.
     pub joined_at_seq: u64,
+}
+
+/// What of its endpoint's configuration a connection keeps for its life, whatever is reloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// What a message does.
+    pub inbound: Inbound,
+    /// Bytes of a message's payload, after inflating.
+    pub max_message_bytes: usize,
+}
+
+impl Rules {
+    /// Those of an endpoint as it is configured now.
+    pub fn of(policy: &EndpointPolicy) -> Self {
+        Self { inbound: policy.inbound, max_message_bytes: policy.max_message_bytes }
+    }
 }
 
 /// A connection as a future; it is done when the connection has ended.
@@ -55,13 +74,19 @@ pub struct ConnectionTask {
 impl ConnectionTask {
     /// Opens the connection: from here on it will be closed, whatever happens.
     pub fn open(shard: &Rc<Shard>, opened: Opened) -> Self {
-        let Opened { stream, ticket, permit, handshake, user_agent, leftover, joined_at_seq } =
-            opened;
+        let Opened {
+            stream,
+            ticket,
+            permit,
+            rules,
+            handshake,
+            user_agent,
+            leftover,
+            joined_at_seq,
+        } = opened;
         let Ticket { identity, deflate, .. } = ticket;
         let endpoint = identity.endpoint;
         let now = shard.now();
-        let policy =
-            shard.endpoints.get(endpoint).expect("a ticket names an endpoint of its gateway");
         let outbound = Outbound::new(stream, now);
         let user = identity.user().map(|name| shard.hub.user_key(name));
         let takes_deflated = deflate.is_some_and(|one| one.our_window_bits(Role::Server) == 15);
@@ -70,7 +95,7 @@ impl ConnectionTask {
         let peer = Peer::new(identity, outbound, deflate, now);
         let decoder = Decoder::new(DecoderOptions {
             role: Role::Server,
-            max_message_bytes: policy.max_message_bytes,
+            max_message_bytes: rules.max_message_bytes,
             deflate,
         });
         ConnectionOpened {
@@ -83,8 +108,7 @@ impl ConnectionTask {
         shard.count_opened();
         let key = shard.add(&peer);
         let member_key = shard.local.join(&member);
-        let inbound = policy.inbound;
-        let mut life = Life::new(Rc::clone(shard), member, peer, inbound, now);
+        let mut life = Life::new(Rc::clone(shard), member, peer, rules.inbound, now);
         life.note_bytes(leftover.len(), now);
         let inbox = Inbox::new(decoder, leftover);
         Self { life, inbox, key, member_key, _permit: permit }

@@ -42,7 +42,7 @@ pub(super) async fn until_ended(
     tokio::select! {
         () = shards.ended(shards.count()) => {}
         _ = signals.next() => {}
-        () = tokio::time::sleep(gateway.config.server.drain_timeout) => {}
+        () = tokio::time::sleep(gateway.live().config.server.drain_timeout) => {}
     }
     let connections_left = gateway.connections();
     gateway.stage.send_replace(Stage::Cut);

@@ -6,15 +6,17 @@
 //! ```
 
 mod admin;
+mod api;
 mod drain;
 mod files;
 mod listen;
 mod public;
+mod reload;
 mod shards;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -23,7 +25,7 @@ use tokio::sync::watch;
 use crate::config::{AuthMode, Config, Server, connections_within};
 use crate::connection::Errands;
 use crate::events::{ConfigWarned, GatewayStarted};
-use crate::handshake::{Admission, Endpoints};
+use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::telemetry::labels::RuntimeKind;
 use crate::telemetry::{
@@ -31,7 +33,9 @@ use crate::telemetry::{
 };
 
 pub use drain::Stage;
+pub(crate) use reload::Live;
 
+use reload::InForce;
 use shards::ShardThreads;
 
 /// How often what the `metrics` facade holds is folded, and nothing else.
@@ -41,11 +45,16 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// refused for want of room. With the admin side's they fit into the files kept for such things.
 const SOCKETS_BESIDE_MAX: usize = 64;
 
+/// The commit that the program was built from.
+pub(crate) const REVISION: &str = match option_env!("GAUGEWAY_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// What all parts of one gateway share.
 pub(crate) struct Gateway {
-    pub(crate) config: Config,
     pub(crate) telemetry: Telemetry,
-    pub(crate) endpoints: Arc<Endpoints>,
+    in_force: InForce,
     pub(crate) admission: Admission,
     pub(crate) hub: Arc<Hub<Errands>>,
     pub(crate) gauges: Vec<Arc<ShardGauges>>,
@@ -56,6 +65,11 @@ pub(crate) struct Gateway {
     pub(crate) sockets_beside: usize,
     /// Public sockets in HTTP now, over all shards.
     pub(crate) http_sockets: AtomicUsize,
+    /// Sockets of the admin side now.
+    pub(crate) admin_sockets: AtomicUsize,
+    /// What the limit of open files leaves room for: connections, and the admin's sockets beyond
+    /// those that always have a place.
+    file_room: usize,
     pub(crate) began: Instant,
 }
 
@@ -90,12 +104,13 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the control runtime: {error}"))?;
-    let public = bind_public(&gateway.config.server, gateway.gauges.len())
-        .map_err(|error| cannot_listen("server.listen", gateway.config.server.listen, &error))?;
+    let live = gateway.live();
+    let server = &live.config.server;
+    let public = bind_public(server, gateway.gauges.len())
+        .map_err(|error| cannot_listen("server.listen", server.listen, &error))?;
     let public_address = public[0].local_addr().map_err(|error| error.to_string())?;
-    let admin = listen::bind(gateway.config.server.admin_listen).map_err(|error| {
-        cannot_listen("server.admin_listen", gateway.config.server.admin_listen, &error)
-    })?;
+    let admin = listen::bind(server.admin_listen)
+        .map_err(|error| cannot_listen("server.admin_listen", server.admin_listen, &error))?;
     let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
     drain::report_panics(&gateway);
     let shards = ShardThreads::start(&gateway, public)?;
@@ -106,7 +121,7 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
         GatewayStarted {
             public: public_address,
             admin: admin_address,
-            auth: match gateway.config.auth.mode {
+            auth: match live.config.auth.mode {
                 AuthMode::None => "none",
             },
             bus: "memory",
@@ -129,8 +144,8 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
 
 impl Gateway {
     fn new(config: Config, files: usize) -> Result<Self, String> {
-        let endpoints = Arc::new(Endpoints::compile(&config));
-        let names = endpoints.names();
+        let live = Live::new(config);
+        let config = &live.config;
         let shards = match config.server.shards {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
@@ -141,10 +156,10 @@ impl Gateway {
             given => given.min(room),
         };
         let telemetry = Telemetry::new(&TelemetryOptions {
-            endpoints: names.clone(),
-            timers: timers(&config),
+            endpoints: live.endpoints.names(),
+            timers: timers(config),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: option_env!("GAUGEWAY_REVISION").unwrap_or("unknown").to_owned(),
+            revision: REVISION.to_owned(),
         });
         let hub = Arc::new(Hub::new(shards));
         let gauges: Vec<_> = (0..shards).map(|_| ShardGauges::new()).collect();
@@ -160,16 +175,30 @@ impl Gateway {
             max_connections,
             sockets_beside: SOCKETS_BESIDE_MAX.min(files / 4),
             http_sockets: AtomicUsize::new(0),
+            admin_sockets: AtomicUsize::new(0),
+            file_room: room,
             telemetry,
-            endpoints,
+            in_force: InForce::new(live),
             gauges,
-            config,
         })
+    }
+
+    /// The configuration in force now. Take it once per request: a reload may come between two
+    /// calls.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.in_force.get()
     }
 
     /// Open WebSockets, over all shards.
     pub(crate) fn connections(&self) -> u64 {
         self.gauges.iter().map(|gauges| gauges.connections()).sum()
+    }
+
+    /// Files for so many sockets, beside those that have a place of their own: is there one more?
+    pub(crate) fn has_files_beside(&self, sockets: usize) -> bool {
+        let admin = self.admin_sockets.load(Ordering::Relaxed);
+        let beyond = admin.saturating_sub(admin::GUARANTEED_CONNECTIONS);
+        sockets + beyond < self.file_room
     }
 
     fn register_sources(

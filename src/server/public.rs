@@ -24,8 +24,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::listen::{self, AcceptObserver};
-use super::{Gateway, Stage};
-use crate::connection::{ConnectionTask, Opened, Shard};
+use super::{Gateway, Live, Stage};
+use crate::connection::{ConnectionTask, Opened, Rules, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
 use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
 use crate::telemetry::EndpointIndex;
@@ -52,6 +52,7 @@ pub(super) struct PublicListener {
 struct Accepted {
     ticket: Ticket,
     permit: Permit,
+    rules: Rules,
     user_agent: Option<Box<str>>,
     started: Instant,
     joined_at_seq: u64,
@@ -59,7 +60,7 @@ struct Accepted {
 
 impl PublicListener {
     pub(super) fn new(gateway: Arc<Gateway>, shard: Rc<Shard>) -> Self {
-        let proxies = Proxies::new(&gateway.config.server.trusted_proxies);
+        let proxies = Proxies::new(&gateway.live().config.server.trusted_proxies);
         let pong = || async { "pong" };
         let router = Router::new()
             .route("/ping", get(pong))
@@ -88,7 +89,7 @@ impl PublicListener {
 
     /// Serves HTTP on one socket; ends when it has become a WebSocket or is closed.
     async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, _place: Place) {
-        let handshake_timeout = self.gateway.config.server.handshake_timeout;
+        let handshake_timeout = self.gateway.live().config.server.handshake_timeout;
         let began = Instant::now();
         let accepted = Rc::new(Pending { listener: &self, slot: Cell::new(None) });
         let requests = Cell::new(0_u32);
@@ -132,13 +133,21 @@ impl PublicListener {
     }
 
     fn open(&self, stream: TcpStream, leftover: Vec<u8>, accepted: Accepted) {
-        let Accepted { ticket, permit, user_agent, started, joined_at_seq } = accepted;
+        let Accepted { ticket, permit, rules, user_agent, started, joined_at_seq } = accepted;
         // Until here `handshake_timeout` was the limit on sending, from here on it is `write_wait`.
         // The call fails only on a socket that is dead already.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(None);
         let handshake = started.elapsed();
-        let opened =
-            Opened { stream, ticket, permit, handshake, user_agent, leftover, joined_at_seq };
+        let opened = Opened {
+            stream,
+            ticket,
+            permit,
+            rules,
+            handshake,
+            user_agent,
+            leftover,
+            joined_at_seq,
+        };
         tokio::task::spawn_local(ConnectionTask::open(&self.shard, opened));
     }
 
@@ -150,9 +159,10 @@ impl PublicListener {
     ) -> Response<Body> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        let Some((endpoint, policy)) = self.gateway.endpoints.find(parts.uri.path()) else {
+        let live = self.gateway.live();
+        let Some((endpoint, policy)) = live.endpoints.find(parts.uri.path()) else {
             if parts.headers.contains_key(header::UPGRADE) {
-                let refusal = no_such_endpoint(&self.gateway);
+                let refusal = no_such_endpoint(&live);
                 return self.refuse(&refusal, EndpointIndex::UNKNOWN, &parts, peer, started);
             }
             let request = Request::from_parts(parts, Body::new(body));
@@ -164,7 +174,12 @@ impl PublicListener {
         let admitted =
             examine(&parts, peer, policy, &self.proxies, Uuid::now_v7()).and_then(|ticket| {
                 let address = ticket.identity.client().address;
-                let permit = self.gateway.admission.admit(address).map_err(Refusal::of)?;
+                let admission = &self.gateway.admission;
+                let permit = admission.admit(address).map_err(Refusal::of)?;
+                // With this one itself: there must be a file more than that.
+                if !self.gateway.has_files_beside(admission.open() - 1) {
+                    return Err(Refusal::of(Outcome::TooManyConnections));
+                }
                 Ok((ticket, permit))
             });
         match admitted {
@@ -172,7 +187,9 @@ impl PublicListener {
                 let response = ticket.response();
                 let user_agent = user_agent(&parts);
                 let joined_at_seq = self.gateway.hub.last_seq();
-                let accepted = Accepted { ticket, permit, user_agent, started, joined_at_seq };
+                let rules = Rules::of(policy);
+                let accepted =
+                    Accepted { ticket, permit, rules, user_agent, started, joined_at_seq };
                 pending.slot.set(Some(accepted));
                 response
             }
@@ -252,7 +269,8 @@ impl AcceptObserver for PublicListener {
         let Gateway { admission, http_sockets, max_connections, sockets_beside, .. } =
             &*self.gateway;
         let sockets = http_sockets.load(Ordering::Relaxed);
-        sockets < *sockets_beside || admission.open() + sockets < *max_connections
+        let all = admission.open() + sockets;
+        sockets < *sockets_beside || all < *max_connections && self.gateway.has_files_beside(all)
     }
 }
 
@@ -308,8 +326,8 @@ fn user_agent(parts: &request::Parts) -> Option<Box<str>> {
     Some(value[..value.len().min(USER_AGENT_BYTES_MAX)].into())
 }
 
-fn no_such_endpoint(gateway: &Gateway) -> Refusal {
-    let known = gateway.endpoints.names().join(", ");
+fn no_such_endpoint(live: &Live) -> Refusal {
+    let known = live.endpoints.names().join(", ");
     Refusal::new(Outcome::NotFound, "there is no WebSocket endpoint at this path")
         .hint(format!("the endpoints are {known}"))
 }

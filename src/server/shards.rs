@@ -98,15 +98,16 @@ fn run_shard(
             return;
         }
     };
+    let live = gateway.live();
     let parts = ShardParts {
         index,
         recorder: gateway.telemetry.recorder(),
         gauges: Arc::clone(&gateway.gauges[index]),
         hub: Arc::clone(&gateway.hub),
-        endpoints: Arc::clone(&gateway.endpoints),
+        endpoints: live.endpoints.iter().count(),
         began: gateway.began,
     };
-    let shard = Shard::new(parts, &gateway.config);
+    let shard = Shard::new(parts, &live.config);
     // The starter waits for this: it is gone only if the process is ending.
     let _ = started.send(Ok(runtime.metrics()));
     let tasks = LocalSet::new();

@@ -45,7 +45,7 @@ impl Rig {
             recorder: telemetry.recorder(),
             gauges,
             hub: Arc::clone(&hub),
-            endpoints: Arc::clone(&endpoints),
+            endpoints: names.len(),
             began: Instant::now(),
         };
         let shard = Shard::new(parts, &config);
@@ -75,6 +75,7 @@ impl Rig {
             stream,
             ticket: ticket.unwrap(),
             permit: self.admission.admit(address.ip()).unwrap(),
+            rules: Rules::of(endpoint),
             handshake: Duration::ZERO,
             user_agent: None,
             leftover: Vec::new(),
