@@ -16,6 +16,7 @@ mod exposition;
 mod fan_out;
 mod heads;
 mod heartbeat;
+mod hub_load;
 mod limits;
 mod many;
 mod monitoring;
