@@ -97,6 +97,7 @@ pub(super) async fn stats(api: &Arc<Api>, call: Call<'_>) -> Answered {
         uptime_seconds: gateway.began.elapsed().as_secs_f64(),
         stage: match *gateway.stage.borrow() {
             Stage::Serving => "serving",
+            Stage::Draining => "draining",
             Stage::Stopping | Stage::Cut => "stopping",
         },
         seq: gateway.hub.last_seq(),
