@@ -3,9 +3,11 @@
 //! The embedded bus lives in this process alone: [`Memory`] gives each publication its number, and
 //! hands it out while the number's turn lasts.
 
+mod idempotency;
 mod memory;
 mod user_key;
 
+pub use idempotency::{Claim, Digest, Idempotency, Ticket};
 pub use memory::Memory;
 pub use user_key::{UserKey, UserKeys};
 

@@ -71,22 +71,27 @@ impl ConfigReloadFailed<'_> {
     }
 }
 
-/// A request to the admin API had no valid key.
+/// A request to the admin API had no valid key; where none is needed, a web page sent it.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiRequestDenied<'a> {
     /// Absent, malformed, unknown; never the key itself.
     pub why: &'a str,
     /// The other end of the socket.
     pub peer: IpAddr,
+    /// How many were counted since the last line without a line of their own. `None`: nor does
+    /// this one get a line, since there was one just now.
+    pub unlogged: Option<u64>,
 }
 
 impl ApiRequestDenied<'_> {
-    /// Counts and logs it.
+    /// Counts it, and logs it in its turn.
     pub fn emit(self, telemetry: &Telemetry) {
-        let Self { why, peer } = self;
+        let Self { why, peer, unlogged } = self;
         telemetry.control_plane().api_request_denied();
         let why = &*bounded(why, PROSE_CHARS_MAX);
-        tracing::event!(Level::WARN, why, peer = %peer, "API request denied");
+        if let Some(unlogged) = unlogged {
+            tracing::event!(Level::WARN, why, peer = %peer, unlogged, "API request denied");
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub use forwarded::{ClientOrigin, NginxHop, Proxies};
 pub use origin::AllowedOrigins;
 pub use refusal::Refusal;
 pub use ticket::{Identity, Ticket};
+pub use user::{USER_BYTES_MAX, check_user, decode as decode_form};
 
 use http::{HeaderMap, HeaderValue, header::HeaderName};
 

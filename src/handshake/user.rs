@@ -6,7 +6,9 @@ use super::refusal::Refusal;
 use crate::telemetry::labels::Outcome;
 
 /// Bytes of a user's name, decoded.
-pub(super) const USER_BYTES_MAX: usize = 128;
+pub const USER_BYTES_MAX: usize = 128;
+
+const TOO_LONG: &str = "is longer than 128 bytes";
 
 const USER_ID: &str = "user_id";
 const ID: &str = "id";
@@ -49,7 +51,6 @@ pub(super) fn user_required() -> Refusal {
 }
 
 fn decode_user(encoded: &str) -> Result<Cow<'_, str>, &'static str> {
-    const TOO_LONG: &str = "is longer than 128 bytes";
     // Before decoding: what cannot fit is not worth the work.
     if encoded.len() > 3 * USER_BYTES_MAX {
         return Err(TOO_LONG);
@@ -63,16 +64,27 @@ fn decode_user(encoded: &str) -> Result<Cow<'_, str>, &'static str> {
         Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
     };
     let user = user.ok_or("is not UTF-8")?;
-    if user.chars().any(char::is_control) {
+    check_user(&user)?;
+    Ok(user)
+}
+
+/// What every user's name must be, however it was sent: at most 128 bytes, without control
+/// characters. The error continues a sentence that begins with the field's name. (An empty name is
+/// for the caller to judge.)
+pub fn check_user(name: &str) -> Result<(), &'static str> {
+    if name.len() > USER_BYTES_MAX {
+        return Err(TOO_LONG);
+    }
+    if name.chars().any(char::is_control) {
         return Err("has control characters");
     }
-    Ok(user)
+    Ok(())
 }
 
 /// Undoes `application/x-www-form-urlencoded`: `+` is a space, `%XX` a byte. `None` for a percent
 /// sign without two hexadecimal digits; the usual decoders leave such a one standing, and two
 /// programs may then read two names.
-fn decode(encoded: &str) -> Option<Cow<'_, [u8]>> {
+pub fn decode(encoded: &str) -> Option<Cow<'_, [u8]>> {
     let mut rest = encoded.as_bytes();
     if !rest.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Some(Cow::Borrowed(rest));

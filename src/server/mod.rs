@@ -6,6 +6,8 @@
 //! ```
 
 mod admin;
+mod api;
+mod demo;
 mod drain;
 mod files;
 mod listen;
@@ -14,7 +16,7 @@ mod reload;
 mod shards;
 
 use std::process::ExitCode;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -45,6 +47,12 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// refused for want of room. With the admin side's they fit into the files kept for such things.
 const SOCKETS_BESIDE_MAX: usize = 64;
 
+/// The commit that the program was built from.
+pub(crate) const REVISION: &str = match option_env!("GAUGEWAY_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// What all parts of one gateway share.
 pub(crate) struct Gateway {
     pub(crate) telemetry: Telemetry,
@@ -55,12 +63,15 @@ pub(crate) struct Gateway {
     pub(crate) stage: watch::Sender<Stage>,
     /// Set before the stage says that the gateway drains.
     pub(crate) pace: OnceLock<Pace>,
-    /// Connections that the limit of open files leaves room for.
+    /// What the limit of open files leaves room for: connections, and the admin's sockets beyond
+    /// those that are kept for it.
     room: usize,
     /// Public sockets in HTTP, which may be this many even where `max_connections` are taken.
     pub(crate) sockets_beside: usize,
     /// Public sockets in HTTP now, over all shards.
     pub(crate) http_sockets: AtomicUsize,
+    /// Sockets of the admin side now.
+    pub(crate) admin_sockets: AtomicUsize,
     pub(crate) began: Instant,
 }
 
@@ -146,7 +157,7 @@ impl Gateway {
             endpoints: live.endpoints.names(),
             timers: timers(config),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: option_env!("GAUGEWAY_REVISION").unwrap_or("unknown").to_owned(),
+            revision: REVISION.to_owned(),
         });
         let hub = Arc::new(Hub::new(shards));
         let gauges: Vec<_> = (0..shards).map(|_| ShardGauges::new()).collect();
@@ -163,6 +174,7 @@ impl Gateway {
             room,
             sockets_beside: SOCKETS_BESIDE_MAX.min(files / 4),
             http_sockets: AtomicUsize::new(0),
+            admin_sockets: AtomicUsize::new(0),
             telemetry,
             in_force: InForce::new(live),
             gauges,
@@ -178,6 +190,13 @@ impl Gateway {
     /// Open WebSockets, over all shards.
     pub(crate) fn connections(&self) -> u64 {
         self.gauges.iter().map(|gauges| gauges.connections()).sum()
+    }
+
+    /// Files for so many sockets, beside those that have a place of their own: is there one more?
+    pub(crate) fn has_files_beside(&self, sockets: usize) -> bool {
+        let admin = self.admin_sockets.load(Ordering::Relaxed);
+        let beyond = admin.saturating_sub(admin::GUARANTEED_CONNECTIONS);
+        sockets + beyond < self.room
     }
 
     fn register_sources(

@@ -24,7 +24,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::listen::{self, AcceptObserver};
-use super::{Gateway, Live, Stage};
+use super::{Gateway, Live, Stage, demo};
 use crate::connection::{ConnectionTask, Opened, Rules, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
 use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
@@ -67,6 +67,7 @@ impl PublicListener {
         let router = Router::new()
             .route("/ping", get(pong))
             .route("/ping/", get(pong))
+            .merge(demo::routes(&gateway))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         Self { gateway, shard, proxies, router, sockets: Cell::new(0) }
@@ -189,7 +190,12 @@ impl PublicListener {
         let admitted =
             examine(&parts, peer, policy, &self.proxies, Uuid::now_v7()).and_then(|ticket| {
                 let address = ticket.identity.client().address;
-                let permit = self.gateway.admission.admit(address).map_err(Refusal::of)?;
+                let admission = &self.gateway.admission;
+                let permit = admission.admit(address).map_err(Refusal::of)?;
+                // With this one itself: there must be a file more than that.
+                if !self.gateway.has_files_beside(admission.open() - 1) {
+                    return Err(Refusal::of(Outcome::TooManyConnections));
+                }
                 Ok((ticket, permit))
             });
         match admitted {
@@ -295,7 +301,9 @@ impl AcceptObserver for PublicListener {
     fn has_room(&self) -> bool {
         let Gateway { admission, http_sockets, sockets_beside, .. } = &*self.gateway;
         let sockets = http_sockets.load(Ordering::Relaxed);
-        sockets < *sockets_beside || admission.open() + sockets < admission.connections_max()
+        let all = admission.open() + sockets;
+        sockets < *sockets_beside
+            || all < admission.connections_max() && self.gateway.has_files_beside(all)
     }
 }
 

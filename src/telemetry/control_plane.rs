@@ -97,7 +97,10 @@ impl ControlPlane {
                 CONFIG_RELOADS,
                 "Reloads of the configuration by how they ended; partial: something needs a restart.",
             ),
-            (API_DENIED, "Requests to the admin API without a valid key."),
+            (
+                API_DENIED,
+                "Requests to the admin API that were denied: no valid key, or sent by a web page.",
+            ),
             (
                 IDEMPOTENT_REPLAYS,
                 "Publish requests whose Idempotency-Key had been answered already: nothing was published again.",

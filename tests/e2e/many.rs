@@ -312,6 +312,7 @@ fn a_counter_that_falls_is_noticed() {
         let zeros = ["handshakes", "connections_opened", "disconnects"].map(|name| {
             format!("# HELP gaugeway_{name}_total x\n# TYPE gaugeway_{name}_total counter\ngaugeway_{name}_total 0\n")
         });
-        scrapes.take(&(page(count) + sums + &zeros.concat()));
+        let durations = "# HELP gaugeway_handshake_duration_seconds x\n# TYPE gaugeway_handshake_duration_seconds histogram\ngaugeway_handshake_duration_seconds_count 0\n";
+        scrapes.take(&(page(count) + sums + durations + &zeros.concat()));
     }
 }

@@ -103,7 +103,10 @@ const COUNTING: &[(&str, &[Emit])] = &[
         }],
     ),
     ("ConfigReloadFailed", &[|t, _| ConfigReloadFailed { why: "a typing error" }.emit(t)]),
-    ("ApiRequestDenied", &[|t, _| ApiRequestDenied { why: "no key", peer: REMOTE }.emit(t)]),
+    (
+        "ApiRequestDenied",
+        &[|t, _| ApiRequestDenied { why: "no key", peer: REMOTE, unlogged: Some(0) }.emit(t)],
+    ),
     ("PublishReplayed", &[|t, _| PublishReplayed.emit(t)]),
 ];
 
