@@ -37,17 +37,17 @@ fn it_says_what_is_in_force_and_what_waits_for_a_restart() {
     let counted =
         |outcome: &str| gateway.metrics().sum("config_reloads_total", &[("outcome", outcome)]);
     assert_eq!(said(&gateway.hang_up()), ["unchanged", "", ""]);
-    let live = "[heartbeat]\nping_interval = \"20s\"\n[limits]\nmax_message_bytes = 100\n";
+    let good = "[heartbeat]\nping_interval = \"20s\"\n[limits]\nmax_message_bytes = 100\n";
     let applied = "heartbeat.ping_interval, limits.max_message_bytes";
-    assert_eq!(said(&gateway.reload(live)), ["applied", applied, ""]);
-    let partly = format!("[compression]\nlevel = 9\n{live}[server]\nhandshake_timeout = \"1s\"\n");
+    assert_eq!(said(&gateway.reload(good)), ["applied", applied, ""]);
+    let partly = format!("[compression]\nlevel = 9\n{good}[server]\nhandshake_timeout = \"1s\"\n");
     let waiting = "server.handshake_timeout, compression.level";
     assert_eq!(said(&gateway.reload(&partly)), ["partial", "", waiting]);
     // It waits still, and is said again.
     let more = format!("{partly}drain_timeout = \"7s\"\n");
-    let line = gateway.reload(&more);
-    assert_eq!(said(&line), ["partial", "server.drain_timeout", waiting]);
-    assert_eq!(line["level"], "WARN");
+    let last = gateway.reload(&more);
+    assert_eq!(said(&last), ["partial", "server.drain_timeout", waiting]);
+    assert_eq!(last["level"], "WARN");
     assert_eq!(
         said(&gateway.reload("")),
         ["applied", &format!("server.drain_timeout, {applied}"), ""]
@@ -240,7 +240,9 @@ fn nobody_notices_reloads_that_come_all_the_time() {
         assert_ne!(line["outcome"], "failed", "{line}");
         reloads += 1;
     }
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
     let metrics = gateway.wait_for_metric("disconnects_total", &[("cause", "client_close")], 200.0);
     metrics.check_sums();
     assert_eq!(metrics.sum("disconnects_total", &[]), 200.0, "and no other end");
