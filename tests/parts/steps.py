@@ -46,19 +46,25 @@ def deny(_context, log):
 
 
 def nginx(context, log):
-    """The shipped configuration, as printed in the README and with every option of nginx/render."""
+    """The shipped configuration, as printed in the README, with every option of nginx/render, and as compose runs it."""
+    debian, newer = context.found["nginx"], context.found["nginx-1.28"]
+    compose = ["--address", "0.0.0.0", "--upstream-file", ROOT / "nginx" / "compose" / "upstream.conf"]
     variants = {
-        "plain": ["--no-tls"],
-        "tls": [],
-        "rendered": ["--balance", "user", "--upstream", "127.0.0.1:8080,127.0.0.1:8090", "--read-timeout", "3s",
-                     "--set", "worker_processes=2", "--set", "worker_shutdown_timeout=2s"],
+        "plain": ([debian, newer], ["--no-tls"]),
+        "tls": ([debian, newer], []),
+        "rendered": ([debian, newer],
+                     ["--balance", "user", "--upstream", "127.0.0.1:8080,127.0.0.1:8090", "--read-timeout", "3s",
+                      "--set", "worker_processes=2", "--set", "worker_shutdown_timeout=2s"]),
+        "compose": ([newer], compose),
+        "compose-by-user": ([newer], [*compose, "--balance", "user"]),
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        for name, options in variants.items():
+        for name, (programs, options) in variants.items():
             target = Path(folder) / name
             # An authority of its own: the tests leave the user's one alone.
             run([ROOT / "nginx" / "render", target, *options], log, 60, env={"CAROOT": str(STORE / "ca")})
-            run([context.found["nginx"], "-t", "-p", target, "-c", "nginx.conf"], log, 60)
+            for program in programs:
+                run([program, "-t", "-p", target, "-c", "nginx.conf"], log, 60)
     return f"{len(variants)} configurations"
 
 
@@ -94,10 +100,13 @@ def promtool(context, log):
     if check.returncode != 0 or findings.strip():
         raise Failed(f"promtool check metrics:\n{findings}")
 
-    files = sorted((ROOT / "prometheus").glob("**/*.yml"))
-    for file in files:
-        kind = "config" if file.stem == "prometheus" else "rules"
-        run([context.found["promtool"], "check", kind, file], log, 60)
+    with tempfile.TemporaryDirectory() as folder:
+        render = [ROOT / "prometheus" / "render", folder, "--gateway", "127.0.0.1:8081,127.0.0.1:8091"]
+        run([*render, "--exporter", "127.0.0.1:9114", "--listen", "127.0.0.1:9091", "--interval", "1s"], log, 60)
+        files = [*sorted((ROOT / "prometheus").glob("**/*.yml")), Path(folder) / "prometheus.yml"]
+        for file in files:
+            kind = "config" if file.stem == "prometheus" else "rules"
+            run([context.found["promtool"], "check", kind, file], log, 60)
     return f"{len(metrics.splitlines())} lines of metrics, {len(files)} files"
 
 
@@ -127,17 +136,18 @@ def fuzz(context, log):
     return f"{len(targets)} targets, {FUZZ_SECONDS} s each"
 
 
+MONITORING = ("prometheus", "promtool", "prometheus-nginx-exporter")
 CLIENTS = ("node", "node-clients", "wscat", "python", "websocat", "chromium", "curl")
 
 STEPS = (
     Step("fmt", fmt),
     Step("clippy", clippy),
     Step("deny", deny, requires=("cargo-deny",)),
-    Step("nginx", nginx, requires=("nginx", "mkcert", "openssl")),
+    Step("nginx", nginx, requires=("nginx", "nginx-1.28", "mkcert", "openssl")),
     Step(
         "test",
         test,
-        uses=("nginx", "mkcert", "openssl", "prometheus", "promtool", "prometheus-nginx-exporter", "netns", *CLIENTS),
+        uses=("nginx", "nginx-1.28", "mkcert", "openssl", "netns", *MONITORING, "compose-config", *CLIENTS),
     ),
     Step("build", build),
     Step("promtool", promtool, requires=("promtool", "node", "node-clients")),
