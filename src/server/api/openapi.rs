@@ -73,7 +73,7 @@ fn describe_operation(
     let mut parameters = path_parameters(operation.action);
     parameters.extend(operation.query.iter().map(|name| query_parameter(name)));
     let mut described = json!({
-        "operationId": format!("{:?}", operation.action),
+        "operationId": name(operation.action),
         "summary": operation.summary,
         "description": operation.description,
         "responses": errors(operation, needs_key),
@@ -87,6 +87,10 @@ fn describe_operation(
         described["parameters"] = parameters.into();
     }
     described
+}
+
+fn name(action: Action) -> String {
+    format!("{action:?}")
 }
 
 fn good_answer(action: Action, schemas: &mut SchemaGenerator) -> Value {
@@ -113,7 +117,17 @@ fn good_answer(action: Action, schemas: &mut SchemaGenerator) -> Value {
         }
         Action::ListConnections => {
             let example = json!({ "connections": [example_connection()], "next": null });
-            ("Open connections.", schema::<Connections>(schemas), example)
+            let first = json!({ "id": "$response.body#/connections/0/id" });
+            let link = |action| json!({ "operationId": name(action), "parameters": first });
+            let schema = schema::<Connections>(schemas);
+            return json!({
+                "description": "Open connections.",
+                "content": { "application/json": { "schema": schema, "example": example } },
+                "links": {
+                    "look": link(Action::GetConnection),
+                    "disconnect": link(Action::Disconnect),
+                },
+            });
         }
         Action::GetConnection => {
             ("The connection.", schema::<Connection>(schemas), example_connection())
