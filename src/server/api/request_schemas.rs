@@ -157,9 +157,11 @@ fn endpoint(endpoints: &[String]) -> Value {
         "description": "A configured endpoint." })
 }
 
+/// JSON Schema counts characters, of which not so many fit if they are not ASCII: the description
+/// says so.
 fn user() -> Value {
-    json!({ "type": "string", "minLength": 1, "maxLength": USER_BYTES_MAX,
-        "pattern": USER_PATTERN, "description": format!(
+    json!({ "type": "string", "minLength": 1, "maxLength": USER_BYTES_MAX, "pattern": USER_PATTERN,
+        "description": format!(
             "A user's name: 1 to {USER_BYTES_MAX} bytes of UTF-8 without control characters.") })
 }
 
