@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+import api_check
 import conformance
 import gateway
 from workspace import LOGS, NOT_RUN_FILE, PARTS, ROOT, STORE, Failed, run, try_output
@@ -110,6 +111,11 @@ def promtool(context, log):
     return f"{len(metrics.splitlines())} lines of metrics, {len(files)} files"
 
 
+def schemathesis(context, log):
+    """The API's description against a live gateway, without keys and with one."""
+    return f"{api_check.run_all(context.found['schemathesis'], log)} requests"
+
+
 def autobahn(context, _log):
     with gateway.running("autobahn") as running:
         url = f"ws://127.0.0.1:{running.public}/autobahn"
@@ -151,6 +157,7 @@ STEPS = (
     ),
     Step("build", build),
     Step("promtool", promtool, requires=("promtool", "node", "node-clients")),
+    Step("schemathesis", schemathesis, requires=("schemathesis",)),
     Step("autobahn", autobahn, requires=("python2.7", "autobahn")),
     Step("fuzz", fuzz, requires=("cargo-fuzz", "nightly")),
 )

@@ -25,7 +25,7 @@ pub(super) struct Stats {
     /// The commit it was built from.
     revision: &'static str,
     uptime_seconds: f64,
-    /// `serving`, or how it is ending.
+    /// `serving`, `draining` or `stopping`.
     stage: &'static str,
     /// The number of the newest publication; 0 before the first.
     seq: u64,
