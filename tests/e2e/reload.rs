@@ -265,3 +265,25 @@ fn a_reload_during_a_drain_is_a_reload() {
     }
     assert_eq!(json!(gateway.log("stopping").len()), json!(1));
 }
+
+#[test]
+fn keys_of_the_api_change_for_the_next_request_on_an_open_connection() {
+    let file = |keys: &str| format!("[api]\nkeys = [{keys}]\n");
+    let gateway = start(&file("\"a:aaaaaaaaaaaaaaaa\""));
+    let mut backend = Raw::connect(gateway.admin);
+    let mut status = |secret: &str| {
+        let head = format!(
+            "GET /api/v1/stats HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {secret}\r\n\r\n"
+        );
+        backend.send(head.as_bytes());
+        backend.read_answer().status
+    };
+    let [old, new] = ["aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"];
+    assert_eq!((status(old), status(new)), (200, 401));
+    gateway.reload(&file("\"a:aaaaaaaaaaaaaaaa\", \"b:bbbbbbbbbbbbbbbb\""));
+    assert_eq!((status(old), status(new)), (200, 200));
+    let line = gateway.reload(&file("\"b:bbbbbbbbbbbbbbbb\""));
+    assert_eq!(said(&line), ["applied", "api.keys", ""]);
+    assert!(!line.to_string().contains("bbbb"), "no secret is logged: {line}");
+    assert_eq!((status(old), status(new)), (401, 200));
+}
