@@ -6,6 +6,12 @@
 
 mod support;
 
+mod api_connections;
+mod api_hostile;
+mod api_http;
+mod api_idempotency;
+mod api_keys;
+mod api_publish;
 mod broadcast;
 mod causes;
 mod clients;

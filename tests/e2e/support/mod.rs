@@ -1,5 +1,6 @@
 //! What the tests start and look at.
 
+mod api;
 mod deflate;
 mod ends;
 mod gateway;
@@ -15,6 +16,7 @@ mod relay;
 pub mod scrapes;
 mod site;
 pub mod swarm;
+pub use api::Api;
 pub use deflate::{Inflate, deflated_frame};
 pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
