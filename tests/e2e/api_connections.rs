@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Api, Gateway, Opening, Raw, Settings, wait_for};
+use super::support::{Api, Gateway, Opening, Raw, Settings, first_line, wait_for};
 
 const ECHO: &str = "/ws-notifications";
 const BROADCAST: &str = "/ws";
@@ -74,7 +74,7 @@ fn a_connection_is_shown_with_all_that_is_known() {
 
 #[test]
 fn a_client_of_which_little_is_known_is_shown_without_guesses() {
-    let gateway = Settings::new().set("server.trusted_proxies=[]").start();
+    let gateway = Settings::new().set("server.trusted_proxies=10.0.0.0/8").start();
     let client = Raw::open(gateway.public, BROADCAST);
     let shown = only(&mut Api::of(&gateway));
     assert_eq!(shown["remote"], client.stream.local_addr().unwrap().to_string());
@@ -150,7 +150,7 @@ fn check_kick(query: &str, code: u16, reason: &str, label: &str) {
     let labels = [("initiator", "gateway"), ("cause", "kicked"), ("code", label)];
     gateway.wait_for_metric("disconnects_total", &labels, 1.0);
     gateway.wait_for_connections(0);
-    let line = &gateway.log("connections kicked")[0];
+    let line = &first_line(&gateway, "connections kicked");
     assert_eq!(
         (&line["by"], &line["count"], &line["code"]),
         (&json!("anonymous"), &json!(1), &json!(code))
@@ -184,7 +184,7 @@ fn all_connections_of_a_user_end_and_no_others() {
     other.echo(1, b"still here");
     gateway.wait_for_metric("disconnects_total", &[("cause", "kicked")], 3.0);
     gateway.wait_for_connections(1);
-    assert_eq!(gateway.log("connections kicked")[0]["user"], "anna/b");
+    assert_eq!(first_line(&gateway, "connections kicked")["user"], "anna/b");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_failure_is_not_kept() {
 
 #[test]
 fn the_keys_of_two_callers_do_not_meet() {
-    let keys = r#"api.keys=["one:0123456789abcdef", "two:fedcba9876543210"]"#;
+    let keys = "api.keys=one:0123456789abcdef,two:fedcba9876543210";
     let gateway = Settings::new().set(keys).start();
     let with = |secret| Api::of(&gateway).header("Authorization", &format!("Bearer {secret}"));
     let [mut one, mut two] = ["0123456789abcdef", "fedcba9876543210"].map(with);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::{Answer, Gateway, Raw};
+use super::{Answer, Gateway, Raw, wait_for};
 
 /// A backend that calls the API.
 pub struct Api {
@@ -88,6 +88,12 @@ impl Api {
         self.raw.send(request.as_bytes());
         self.raw.read_answer()
     }
+}
+
+/// The first log line with this message, when it has come.
+#[track_caller]
+pub fn first_line(gateway: &Gateway, message: &str) -> Value {
+    wait_for(message, || gateway.log(message).into_iter().next())
 }
 
 impl Answer {

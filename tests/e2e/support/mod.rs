@@ -16,7 +16,7 @@ mod relay;
 pub mod scrapes;
 mod site;
 pub mod swarm;
-pub use api::Api;
+pub use api::{Api, first_line};
 pub use deflate::{Inflate, deflated_frame};
 pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
