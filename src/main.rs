@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use gaugeway::cli::{Arguments, Command, check, config, health, serve};
+use gaugeway::cli::{Arguments, Command, check, config, health, publish, serve};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -13,5 +13,6 @@ fn main() -> ExitCode {
         Some(Command::Check(options)) => check::run(options),
         Some(Command::Config(options)) => config::run(options),
         Some(Command::Health(options)) => health::run(options),
+        Some(Command::Publish(options)) => publish::run(options),
     }
 }

@@ -1,19 +1,18 @@
 //! `gaugeway health`: one request to `/health/ready`, for a container's health check.
 
-use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::{HeaderMap, Method, StatusCode};
 
+use super::http::{Question, Target, ask};
 use super::{BAD_INPUT, ConfigOptions, FAILED, complain, print};
 use crate::config::printable;
+
+/// Where a gateway says whether it is ready.
+const PATH: &str = "/health/ready";
 
 /// For everything: look-up, connection, request, answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,7 +51,7 @@ pub fn run(options: Options) -> ExitCode {
             return ExitCode::from(BAD_INPUT);
         }
     };
-    match ask_within_timeout(&target) {
+    match ask_whether_ready(&target) {
         Ok(()) => print("ready\n"),
         Err(reason) => {
             complain(&printable(&reason));
@@ -61,95 +60,24 @@ pub fn run(options: Options) -> ExitCode {
     }
 }
 
-/// Where to ask.
-#[derive(Debug, PartialEq, Eq)]
-struct Target {
-    /// `host:port`, IPv6 hosts in brackets.
-    authority: String,
-    path: String,
-}
-
-impl Target {
-    /// The loopback side of a listener on every interface.
-    fn of_listener(listen: SocketAddr) -> Result<Self, String> {
-        if listen.port() == 0 {
-            return Err(
-                "server.admin_listen has port 0, which the system chose: give --url http://HOST:PORT"
-                    .to_owned(),
-            );
-        }
-        let ip = match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        Ok(Self {
-            authority: SocketAddr::new(ip, listen.port()).to_string(),
-            path: "/health/ready".to_owned(),
-        })
-    }
-
-    /// An `http` URL; without a path `/health/ready` is meant.
-    fn parse(url: &str) -> Result<Self, String> {
-        let advice =
-            || format!("--url {url}: write http://HOST:PORT, such as http://127.0.0.1:8081");
-        let uri: Uri = url.parse().map_err(|_| advice())?;
-        let authority = uri.authority().ok_or_else(advice)?;
-        if uri.scheme_str() != Some("http") || authority.as_str().contains('@') {
-            return Err(advice());
-        }
-        let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
-            "/" => "/health/ready",
-            other => other,
-        };
-        Ok(Self {
-            authority: match authority.port_u16() {
-                Some(port) => format!("{}:{port}", authority.host()),
-                None => format!("{}:80", authority.host()),
-            },
-            path: path.to_owned(),
-        })
-    }
-}
-
-fn ask_within_timeout(target: &Target) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
-    let asked = runtime.block_on(async { tokio::time::timeout(TIMEOUT, ask(target)).await });
-    // A name look-up that hangs sits in a blocking thread; the process does not wait for it.
-    runtime.shutdown_background();
-    asked.unwrap_or_else(|_| Err(unreachable(target, format!("no answer within {TIMEOUT:?}"))))
-}
-
-async fn ask(target: &Target) -> Result<(), String> {
-    let failed = |error: &dyn Display| unreachable(target, error);
-    let stream = TcpStream::connect(&target.authority).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failed(&error))?;
-    // It ends with the request; its errors come back through the sender.
-    tokio::spawn(connection);
-    let request = Request::get(&target.path)
-        .header(header::HOST, &target.authority)
-        .header(header::USER_AGENT, concat!("gaugeway/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| failed(&error))?;
-    let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
-    let status = answer.status();
-    if status == StatusCode::OK {
+fn ask_whether_ready(target: &Target) -> Result<(), String> {
+    let path = target.path().unwrap_or(PATH);
+    let question = Question {
+        method: Method::GET,
+        path,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        timeout: TIMEOUT,
+        answer_bytes_max: BODY_BYTES_MAX,
+    };
+    let answer = ask(target, question)
+        .map_err(|failure| format!("not reachable: {}: {}", target.url(path), failure.reason()))?;
+    if answer.status == StatusCode::OK {
         return Ok(());
     }
-    let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
-    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let shown: String =
-        String::from_utf8_lossy(&body).trim().chars().take(SHOWN_CHARS_MAX).collect();
-    Err(format!("not ready: {status}: {shown}"))
-}
-
-fn unreachable(target: &Target, why: impl Display) -> String {
-    format!("not reachable: http://{}{}: {why}", target.authority, target.path)
+        String::from_utf8_lossy(&answer.body).trim().chars().take(SHOWN_CHARS_MAX).collect();
+    Err(format!("not ready: {}: {shown}", answer.status))
 }
 
 #[cfg(test)]
@@ -175,7 +103,7 @@ mod tests {
 
     #[test]
     fn says_ready_or_why_not() {
-        let asked = |answer| ask_within_timeout(&Target::parse(&answering(answer)).unwrap());
+        let asked = |answer| ask_whether_ready(&Target::parse(&answering(answer)).unwrap());
         assert_eq!(asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), Ok(()));
         assert_eq!(
             asked("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\ndraining\n"),
@@ -190,7 +118,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let refused = ask_within_timeout(&Target::parse(&url).unwrap()).unwrap_err();
+        let refused = ask_whether_ready(&Target::parse(&url).unwrap()).unwrap_err();
         assert!(refused.contains("Connection refused"), "{refused}");
     }
 
@@ -198,41 +126,7 @@ mod tests {
     fn a_silent_listener_ends_in_the_timeout() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let silent = ask_within_timeout(&Target::parse(&url).unwrap()).unwrap_err();
+        let silent = ask_whether_ready(&Target::parse(&url).unwrap()).unwrap_err();
         assert!(silent.ends_with("no answer within 3s"), "{silent}");
-    }
-
-    #[test]
-    fn urls() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8081", Some(("127.0.0.1:8081", "/health/ready"))),
-            ("http://127.0.0.1:8081/", Some(("127.0.0.1:8081", "/health/ready"))),
-            ("http://gateway", Some(("gateway:80", "/health/ready"))),
-            ("http://[::1]:1/health/live", Some(("[::1]:1", "/health/live"))),
-            ("https://gateway", None),
-            ("gateway:8081", None),
-            ("/health", None),
-            ("http://a@b", None),
-            ("", None),
-            ("http://a b", None),
-        ] {
-            let parsed = Target::parse(url).ok();
-            let shown = parsed.as_ref().map(|t| (t.authority.as_str(), t.path.as_str()));
-            assert_eq!(shown, expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_listener_on_every_interface_is_asked_on_loopback() {
-        for (listen, expected) in [
-            ("127.0.0.1:8081", Some("127.0.0.1:8081")),
-            ("0.0.0.0:8081", Some("127.0.0.1:8081")),
-            ("[::]:8081", Some("[::1]:8081")),
-            ("10.0.0.7:1", Some("10.0.0.7:1")),
-            ("127.0.0.1:0", None),
-        ] {
-            let target = Target::of_listener(listen.parse().unwrap()).ok();
-            assert_eq!(target.map(|t| t.authority).as_deref(), expected);
-        }
     }
 }

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod config;
 pub mod health;
+mod http;
+pub mod publish;
 pub mod serve;
 
 use std::io::{self, Write as _};
@@ -31,7 +33,8 @@ pub const BAD_INPUT: u8 = 2;
                   gaugeway                              serve with ./gaugeway.toml, or the defaults\n  \
                   gaugeway --listen 127.0.0.1:9000      serve on another port\n  \
                   gaugeway config --example > gaugeway.toml\n  \
-                  gaugeway check -c gaugeway.toml       report all mistakes at once\n\n\
+                  gaugeway check -c gaugeway.toml       report all mistakes at once\n  \
+                  gaugeway publish --to user:42 hello   one message, through the API\n\n\
                   Exit codes: 0 well, 1 failed while running, 2 bad input.",
     args_conflicts_with_subcommands = true
 )]
@@ -55,6 +58,8 @@ pub enum Command {
     Config(config::Options),
     /// Ask a running gateway whether it is ready (for a container's health check)
     Health(health::Options),
+    /// Publish a message by hand: to a user, an endpoint or everyone
+    Publish(publish::Options),
 }
 
 /// Where settings come from, on any subcommand that needs them.

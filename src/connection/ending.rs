@@ -77,7 +77,9 @@ impl Shard {
     /// Gives all present connections a reason to be polled, with a turn of the others in between.
     pub(super) async fn signal_all(&self, reason: u8) {
         for batch in self.keys().chunks(DUE_BATCH) {
-            batch.iter().for_each(|key| self.signal(*key, reason));
+            for key in batch {
+                self.signal(*key, reason);
+            }
             tokio::task::yield_now().await;
         }
     }

@@ -325,7 +325,7 @@ impl Shard {
 
     fn count_lags(&self) {
         self.backlogs.take_lags(|lag, times| {
-            DeliverySampled { lag, times: times.into() }.emit(&self.recorder)
+            DeliverySampled { lag, times: times.into() }.emit(&self.recorder);
         });
     }
 

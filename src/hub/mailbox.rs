@@ -101,7 +101,7 @@ impl<E> Mailbox<E> {
         self.bytes.fetch_sub(charge(delivery), Ordering::Relaxed);
         self.messages.fetch_sub(1, Ordering::Relaxed);
         if !self.is_congested() {
-            self.wake_all(&mut self.lock());
+            Self::wake_all(&mut self.lock());
         }
         delivery.finish_shard()
     }
@@ -113,7 +113,7 @@ impl<E> Mailbox<E> {
         let left = std::mem::take(&mut inner.mail);
         self.bytes.store(0, Ordering::Relaxed);
         self.messages.store(0, Ordering::Relaxed);
-        self.wake_all(&mut inner);
+        Self::wake_all(&mut inner);
         drop(inner);
         left.iter().for_each(Self::discard);
     }
@@ -141,7 +141,7 @@ impl<E> Mailbox<E> {
     }
 
     /// Wakers only schedule their task, so that the lock may be held.
-    fn wake_all(&self, inner: &mut Inner<E>) {
+    fn wake_all(inner: &mut Inner<E>) {
         inner.round = inner.round.wrapping_add(u32::from(!inner.waiting.is_empty()));
         inner.waiting.drain(..).for_each(Waker::wake);
     }

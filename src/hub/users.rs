@@ -60,14 +60,11 @@ mod tests {
     fn a_user_counts_once_until_the_last_connection_has_ended() {
         let (users, keys) = (Users::default(), UserKeys::default());
         let (anna, bob) = (keys.of("anna"), keys.of("bob"));
-        for (user, joins, count) in
-            [(anna, true, 1), (anna, true, 1), (bob, true, 2), (anna, false, 2), (anna, false, 1)]
+        for (joins, user, count) in
+            [(true, anna, 1), (true, anna, 1), (true, bob, 2), (false, anna, 2), (false, anna, 1)]
         {
-            if joins {
-                users.join(user)
-            } else {
-                users.leave(user)
-            }
+            let step = if joins { Users::join } else { Users::leave };
+            step(&users, user);
             assert_eq!(users.count(), count);
         }
         users.leave(anna);
@@ -78,8 +75,12 @@ mod tests {
     fn a_crowd_that_has_gone_leaves_no_memory_behind() {
         let (users, keys) = (Users::default(), UserKeys::default());
         let crowd: Vec<_> = (0..10_000).map(|number| keys.of(&number.to_string())).collect();
-        crowd.iter().for_each(|user| users.join(*user));
-        crowd.iter().for_each(|user| users.leave(*user));
+        for user in &crowd {
+            users.join(*user);
+        }
+        for user in &crowd {
+            users.leave(*user);
+        }
         assert_eq!(users.count(), 0);
         assert!(users.lock().capacity() < 100);
     }

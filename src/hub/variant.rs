@@ -41,7 +41,7 @@ impl<'a> Variant<'a> {
         Self::of(owed, |delivery| {
             let frame = &delivery.publication.frame;
             match frame.deflated(deflater, shard.deflate_min_bytes) {
-                Some(deflated) => (deflated.clone(), frame.deflated_payload_bytes()),
+                Some(smaller) => (smaller.clone(), frame.deflated_payload_bytes()),
                 None => (frame.plain().clone(), None),
             }
         })

@@ -61,14 +61,12 @@ impl Outbound {
     pub(super) fn write_frames(&self, frames: &[Bytes], now: Now) -> (usize, usize) {
         let (mut first, mut offset) = (0, 0);
         while first < frames.len() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(&frames[first..]) {
-                *slice = IoSlice::new(&frame[if count == 0 { offset } else { 0 }..]);
-                count += 1;
-            }
-            let mut taken = match self.try_io(|stream| stream.try_write_vectored(&slices[..count]))
-            {
+            let attempt = self.try_io(|stream| match &frames[first..] {
+                // The ordinary case, spared the list of slices.
+                [only] => stream.try_write(&only[offset..]),
+                several => write_several(stream, several, offset),
+            });
+            let mut taken = match attempt {
                 Ok(taken) => self.note_written(taken, now),
                 Err(error) => {
                     if error.kind() != ErrorKind::WouldBlock {
@@ -153,4 +151,15 @@ impl Outbound {
         self.phase.set(Phase::Broken);
         self.signal(signal::WRITE_FAILED);
     }
+}
+
+/// Writes as many frames as fit into one system call, the first from `offset` on.
+fn write_several(stream: &TcpStream, frames: &[Bytes], offset: usize) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let mut count = 0;
+    for (slice, frame) in slices.iter_mut().zip(frames) {
+        *slice = IoSlice::new(&frame[if count == 0 { offset } else { 0 }..]);
+        count += 1;
+    }
+    stream.try_write_vectored(&slices[..count])
 }

@@ -7,6 +7,7 @@
 
 mod admin;
 mod api;
+mod demo;
 mod drain;
 mod files;
 mod listen;
@@ -62,7 +63,8 @@ pub(crate) struct Gateway {
     pub(crate) stage: watch::Sender<Stage>,
     /// Set before the stage says that the gateway drains.
     pub(crate) pace: OnceLock<Pace>,
-    /// Connections that the limit of open files leaves room for.
+    /// What the limit of open files leaves room for: connections, and the admin's sockets beyond
+    /// those that are kept for it.
     room: usize,
     /// Public sockets in HTTP, which may be this many even where `max_connections` are taken.
     pub(crate) sockets_beside: usize,

@@ -24,7 +24,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::listen::{self, AcceptObserver};
-use super::{Gateway, Live, Stage};
+use super::{Gateway, Live, Stage, demo};
 use crate::connection::{ConnectionTask, Opened, Rules, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
 use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
@@ -67,6 +67,7 @@ impl PublicListener {
         let router = Router::new()
             .route("/ping", get(pong))
             .route("/ping/", get(pong))
+            .merge(demo::routes(&gateway))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         Self { gateway, shard, proxies, router, sockets: Cell::new(0) }

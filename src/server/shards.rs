@@ -178,12 +178,20 @@ async fn run_until_stopped(
     vital.spawn_local(Rc::clone(shard).run_fan_out());
     vital.spawn_local(follow(Rc::clone(shard), orders));
     let public = Rc::new(PublicListener::new(Arc::clone(gateway), Rc::clone(shard)));
-    vital.spawn_local(Rc::clone(&public).run(listener));
+    let (taken_in, taking_in) = oneshot::channel();
+    let accepting = Rc::clone(&public).run(listener);
+    vital.spawn_local(async {
+        accepting.await;
+        // Nobody waits for it where a part has panicked.
+        let _ = taken_in.send(());
+        // As with the others, its end would be a defect.
+        std::future::pending::<()>().await;
+    });
     if let Until::PartLost = serve(&mut stage, &mut vital).await {
         return;
     }
-    // The accepting, which alone of the parts ends with the stage, takes in the last sockets first.
-    vital.join_next().await;
+    // The last sockets are taken in first; an error is a panic, which has been reported.
+    let _ = taking_in.await;
     let emptied = async {
         while shard.connections() > 0 || public.sockets() > 0 {
             tokio::time::sleep(STOP_POLL).await;
@@ -204,7 +212,7 @@ async fn tell(gateway: &Gateway, shard: &Shard) {
         (Stage::Draining, Some(pace)) => shard.drain(pace).await,
         _ => shard.shut_down().await,
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Obeys orders, which come as long as the process lives.
@@ -230,8 +238,6 @@ enum Until {
 /// ends instead, and with it the process, which a supervisor starts anew.
 async fn serve(stage: &mut watch::Receiver<Stage>, vital: &mut JoinSet<()>) -> Until {
     tokio::select! {
-        // The stage first: it is what ends the accepting, too.
-        biased;
         // An error means that the sender is gone, which is the end, too.
         _ = stage.wait_for(|stage| *stage != Stage::Serving) => Until::Stopped,
         _ = vital.join_next() => Until::PartLost,
@@ -259,10 +265,6 @@ mod tests {
     #[test]
     fn a_shard_ends_with_the_process_or_with_one_of_its_parts() {
         check(|_| {}, true, Until::Stopped);
-        let ends = |vital: &mut JoinSet<()>| {
-            vital.spawn_local(async {});
-        };
-        check(ends, true, Until::Stopped);
         let panics = |vital: &mut JoinSet<()>| {
             vital.spawn_local(async { panic!("a defect in the heartbeat") });
         };

@@ -303,10 +303,7 @@ impl Machine {
         let (written, answered) = match input {
             Input::CloseWritten => (true, answered),
             Input::CloseReceived(_) => (written, true),
-            Input::TooMuchToDiscard => {
-                return self.end(ending_by_us(cause, code, answered), Then::Finish);
-            }
-            Input::SocketEnded(_) => {
+            Input::TooMuchToDiscard | Input::SocketEnded(_) => {
                 return self.end(ending_by_us(cause, code, answered), Then::Finish);
             }
             Input::Tick { .. } if now.attended_us >= self.close_deadline_us => {

@@ -80,10 +80,11 @@ fn version_and_help_are_printed() {
         assert_eq!(Call::new().run(&[flag]).well(), version);
     }
     let help = Call::new().run(&["--help"]).well();
-    for word in ["serve", "check", "config", "health", "--listen", "--set", "Exit codes"] {
+    for word in ["serve", "check", "config", "health", "publish", "--listen", "--set", "Exit codes"]
+    {
         assert!(help.contains(word), "{word} in {help}");
     }
-    for command in ["serve", "check", "config", "health"] {
+    for command in ["serve", "check", "config", "health", "publish"] {
         assert!(Call::new().run(&[command, "--help"]).well().contains("--config"), "{command}");
     }
 }
@@ -164,6 +165,44 @@ fn config_prints_what_loads_back() {
     assert!(example == committed, "write it anew: gaugeway config --example");
     let defaults = Call::new().run(&["config"]).well();
     assert_eq!(Call::new().file(&example).run(&["config"]).well(), defaults);
+}
+
+#[test]
+fn no_command_shows_a_key_of_the_api() {
+    let key = "backend:hunter2hunter2hunter2";
+    let call = Call::new().file(format!("[api]\nkeys = [\"{key}\"]\n"));
+    let printed = call.run(&["config"]).well();
+    assert!(printed.contains("\nkeys = [\"backend:***\"]\n"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+    // What was printed is a template: the mask is not taken for a secret.
+    let again = Call::new().file(&printed).run(&["check"]);
+    again.refused(2, &["api.keys: element 1 has ***", "write the secret itself"]);
+
+    let wrong = key.replace(':', "::");
+    for (call, set) in [
+        (Call::new().file(format!("api.keys = [\"{wrong}\"]")), "api.max_body_bytes=1024"),
+        (Call::new().env("GAUGEWAY_API__KEYS", &wrong), "api.max_body_bytes=1024"),
+        (Call::new(), &*format!("api.keys={wrong}")),
+        (Call::new(), key),
+    ] {
+        for command in ["check", "config", "serve"] {
+            let ran = call.run(&[command, "--set", set]);
+            assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
+            ran.refused(2, &["; write "]);
+        }
+    }
+}
+
+#[test]
+fn the_admin_listener_goes_beyond_loopback_with_a_key() {
+    let refused = Call::new().run(&["--admin-listen", "0.0.0.0:0"]);
+    refused.refused(2, &["keys = [\"name:secret\"] below [api]", "allow_insecure = true"]);
+    let gateway = Settings::new()
+        .set("server.admin_listen=0.0.0.0:0")
+        .set("api.keys=backend:0123456789abcdef")
+        .start();
+    assert_eq!(gateway.admin.ip().to_string(), "0.0.0.0");
+    assert_eq!(gateway.admin_get("/health/live").0, 200);
 }
 
 #[test]

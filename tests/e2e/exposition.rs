@@ -7,21 +7,31 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use super::support::scrapes::check_sums;
 use super::support::{Client, Gateway, Opening, Raw, Route, Settings, Site, part};
 
 /// Every metric of the parts there are, without prefix `gaugeway_`.
 const NAMES: &[&str] = &[
     "accept_failures_total",
+    "auth_api_denied_total",
     "backlogged_connections",
     "build_info",
+    "bus_idempotent_replays_total",
     "compression_ratio_count",
+    "config_reloads_total",
     "connection_duration_seconds_count",
     "connections",
     "connections_opened_total",
+    "deliveries_dropped_total",
+    "deliveries_total",
+    "delivery_lag_seconds_count",
     "disconnects_total",
+    "fanout_duration_seconds_count",
     "handshake_duration_seconds_count",
     "handshakes_total",
     "http_connection_errors_total",
+    "http_request_duration_seconds_count",
+    "http_requests_total",
     "idle_at_close_seconds_count",
     "late_pongs_total",
     "log_lines_dropped_total",
@@ -33,12 +43,14 @@ const NAMES: &[&str] = &[
     "ping_rtt_seconds_count",
     "pings_sent_total",
     "pongs_received_total",
+    "publications_total",
     "send_queue_bytes",
     "send_queue_max_bytes",
     "tick_lag_seconds_count",
     "timeout_seconds",
     "tokio_alive_tasks",
     "tokio_workers",
+    "users",
     "wire_bytes_total",
 ];
 
@@ -99,7 +111,18 @@ fn every_metric_is_there_from_the_start_with_zero() {
     ] {
         assert!(metrics.sum(name, &[]) > 0.0, "{name}");
     }
-    for name in ["connections_opened_total", "disconnects_total", "handshakes_total"] {
+    for name in [
+        "auth_api_denied_total",
+        "bus_idempotent_replays_total",
+        "config_reloads_total",
+        "connections",
+        "connections_opened_total",
+        "deliveries_dropped_total",
+        "deliveries_total",
+        "disconnects_total",
+        "handshakes_total",
+        "publications_total",
+    ] {
         assert_eq!(metrics.nonzero(name), [""; 0], "{name}");
     }
     let timer = |timer| metrics.sum("timeout_seconds", &[("timer", timer)]);
@@ -119,7 +142,48 @@ fn traffic_makes_no_new_series() {
         new, [""; 0],
         "a rate over a series that was not there before misses its first count"
     );
-    gateway.metrics().check_sums();
+    check_sums(&gateway.admin_get("/metrics").1);
+}
+
+#[test]
+fn the_page_is_small_however_much_has_happened() {
+    // As much as a scraper may be asked to take every few seconds.
+    const BYTES_MAX: usize = 150_000;
+    let gateway = Gateway::start();
+    traffic(&gateway);
+    let bytes = gateway.admin_get("/metrics").1.len();
+    assert!(bytes <= BYTES_MAX, "{bytes} bytes");
+}
+
+#[test]
+fn an_open_connection_is_counted_on_its_endpoint_alone() {
+    let gateway = Gateway::start();
+    let client = Raw::open(gateway.public, "/ws");
+    let open = |endpoint| gateway.metrics().sum("connections", &[("endpoint", endpoint)]);
+    gateway.wait_for_metric("connections", &[("endpoint", "/ws")], 1.0);
+    assert_eq!([open("/ws-notifications"), open("/im")], [0.0, 0.0]);
+    check_sums(&gateway.admin_get("/metrics").1);
+    drop(client);
+    gateway.wait_for_metric("connections", &[("endpoint", "/ws")], 0.0);
+    check_sums(&gateway.admin_get("/metrics").1);
+}
+
+#[test]
+#[should_panic(expected = "opened − ended = open on /a")]
+fn a_page_that_adds_up_in_total_but_not_on_each_endpoint_is_noticed() {
+    let each = |name: &str, a: u32, b: u32| {
+        format!(
+            "gaugeway_{name}{{endpoint=\"/a\",outcome=\"accepted\"}} {a}\ngaugeway_{name}{{endpoint=\"/b\",outcome=\"accepted\"}} {b}\n"
+        )
+    };
+    let page = [
+        each("handshakes_total", 1, 1),
+        each("connections_opened_total", 1, 1),
+        each("disconnects_total", 1, 0),
+        each("connections", 1, 0),
+        "gaugeway_handshake_duration_seconds_count 2\n".to_owned(),
+    ];
+    check_sums(&page.concat());
 }
 
 #[test]

@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 #![allow(clippy::float_cmp, reason = "counters count whole things: equality is meant")]
 
-mod support;
-
 mod api_connections;
 mod api_hostile;
 mod api_http;
@@ -18,19 +16,26 @@ mod clients;
 mod command_line;
 mod compose;
 mod compression;
+mod demo;
 mod drain;
 mod exposition;
 mod fan_out;
 mod heads;
 mod heartbeat;
+mod hub_load;
 mod limits;
 mod many;
 mod monitoring;
+mod network_loss;
 mod printed_commands;
 mod process;
+mod publish_command;
+mod pushed_to_browser;
+mod races;
 mod refusals;
 mod reload;
 mod several_gateways;
 mod stock_rust;
+mod support;
 mod terminal_clients;
 mod through_nginx;

@@ -146,7 +146,7 @@ fn check_ends(metrics: &Metrics, waves: usize) {
 
 /// Every gauge that connections move is back at zero.
 #[track_caller]
-fn check_quiet(gateway: &Gateway) {
+pub fn check_quiet(gateway: &Gateway) {
     for gauge in ["connections", "backlogged_connections", "send_queue_bytes"] {
         gateway.wait_for_metric(gauge, &[], 0.0);
     }
@@ -161,7 +161,7 @@ fn check_quiet(gateway: &Gateway) {
 
 /// The log has one line `opened` and one line `closed` for each of so many connections.
 #[track_caller]
-fn check_log(gateway: &Gateway, connections: usize) {
+pub fn check_log(gateway: &Gateway, connections: usize) {
     let ids = |message: &str| -> Vec<String> {
         let lines = gateway.log(message).into_iter();
         lines.map(|line| line["connection_id"].as_str().unwrap().to_owned()).collect()
@@ -312,6 +312,7 @@ fn a_counter_that_falls_is_noticed() {
         let zeros = ["handshakes", "connections_opened", "disconnects"].map(|name| {
             format!("# HELP gaugeway_{name}_total x\n# TYPE gaugeway_{name}_total counter\ngaugeway_{name}_total 0\n")
         });
-        scrapes.take(&(page(count) + sums + &zeros.concat()));
+        let durations = "# HELP gaugeway_handshake_duration_seconds x\n# TYPE gaugeway_handshake_duration_seconds histogram\ngaugeway_handshake_duration_seconds_count 0\n";
+        scrapes.take(&(page(count) + sums + durations + &zeros.concat()));
     }
 }

@@ -223,10 +223,21 @@ fn missing_files(file: &File, repository: &Repository) -> Vec<String> {
         let inside = below.iter().any(|top| word.starts_with(top));
         plain && !made && !word.starts_with('/') && (ours || inside)
     });
-    let exists = |word: &&str| {
-        repository.has(word) || repository.has(&format!("{folder}/{}", word.replace("../", "")))
-    };
+    let exists = |word: &&str| repository.has(word) || repository.has(&resolved(folder, word));
     named.filter(|word| !exists(word)).map(ToOwned::to_owned).collect()
+}
+
+/// A link as it stands in a document of this folder.
+fn resolved(folder: &str, link: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in link.split('/') {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.join("/")
 }
 
 fn missing_metrics(file: &File, repository: &Repository) -> Vec<String> {

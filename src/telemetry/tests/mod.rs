@@ -2,6 +2,7 @@
 
 mod counts;
 mod page;
+mod sums;
 
 use std::collections::BTreeMap;
 

@@ -67,14 +67,15 @@ async fn live(mut peer: Peer, index: usize, heard: &Cell<usize>) -> Seen {
     Seen::Close(code)
 }
 
-/// Publishes for as long as it is listened to.
-async fn speak(mut peer: Peer) -> Seen {
+/// Publishes for as long as it is listened to: again when it has read its own words.
+async fn speak(mut peer: Peer, speaker: usize) -> Seen {
+    let words = format!("a notification of speaker {speaker}");
     loop {
-        peer.send_frame(1, b"a notification, and another one").await;
+        peer.send_frame(1, words.as_bytes()).await;
         loop {
             let frame = peer.read_frame().await.expect("a Close comes before the end");
             match frame.opcode() {
-                1 => break,
+                1 if frame.payload == words.as_bytes() => break,
                 8 => {
                     let code = frame.close_code().unwrap();
                     peer.answer_close(code).await;
@@ -101,7 +102,8 @@ fn under_load_everybody_sees_an_end_and_every_end_is_counted() {
         let speakers = peers.split_off(CLIENTS - 5);
         let living =
             join_all(peers.into_iter().enumerate().map(|(index, peer)| live(peer, index, &heard)));
-        let speaking = join_all(speakers.into_iter().map(speak));
+        let speaking =
+            join_all(speakers.into_iter().enumerate().map(|(number, peer)| speak(peer, number)));
         let ending = async {
             while heard.get() < 10 * CLIENTS {
                 tokio::time::sleep(Duration::from_millis(5)).await;

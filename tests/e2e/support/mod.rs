@@ -1,6 +1,7 @@
 //! What the tests start and look at.
 
 mod api;
+mod browser;
 mod deflate;
 mod ends;
 mod gateway;
@@ -17,6 +18,7 @@ pub mod scrapes;
 mod site;
 pub mod swarm;
 pub use api::{Api, first_line};
+pub use browser::Visit;
 pub use deflate::{Inflate, deflated_frame};
 pub use ends::Ends;
 pub use gateway::{Gateway, Settings};

@@ -126,6 +126,17 @@ impl Nginx {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
+
+    /// Kills the master, then all of its workers: nobody is left to log, to close or to start anew.
+    pub fn kill(&self) {
+        let master = self.child.id();
+        let children = format!("/proc/{master}/task/{master}/children");
+        let workers = std::fs::read_to_string(children).unwrap();
+        assert!(!workers.is_empty(), "a master without workers");
+        let mut kill = Command::new("kill");
+        kill.args(["-s", "KILL", &master.to_string()]).args(workers.split_whitespace());
+        assert!(kill.status().unwrap().success());
+    }
 }
 
 impl Drop for Nginx {

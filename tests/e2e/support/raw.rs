@@ -319,8 +319,16 @@ impl Raw {
 
     fn fill(&mut self) -> std::io::Result<usize> {
         let mut buffer = [0; 16384];
-        let count = self.stream.read(&mut buffer)?;
-        self.unread.extend_from_slice(&buffer[..count]);
-        Ok(count)
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(count) => {
+                    self.unread.extend_from_slice(&buffer[..count]);
+                    return Ok(count);
+                }
+                // A socket with a time-out says so when the process stood still (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }

@@ -39,21 +39,7 @@ pub struct Scrapes {
     count: usize,
     /// What may only rise, as of the last page.
     rising: HashMap<String, f64>,
-    /// The sums of the last two pages, the older first.
-    sums: Vec<Sums>,
 }
-
-/// What must add up.
-#[derive(Debug, Clone, Copy)]
-struct Sums {
-    accepted: f64,
-    opened: f64,
-    ended: f64,
-    open: f64,
-}
-
-/// Between the count of an event and the gauge's change a scrape may look: once per shard.
-const SHARDS_MAX: f64 = 2.0;
 
 impl Scrapes {
     /// Checks the next page.
@@ -66,26 +52,36 @@ impl Scrapes {
             assert!(now >= before, "{series} fell from {before} to {now}");
         }
         self.rising = rising;
-        self.check_sums(&Metrics::parse(page));
+        check_sums(page);
     }
+}
 
-    /// Values of one page are read one after the other while connections come and go. So those of
-    /// a page lie between those of the page before and the page behind it.
-    fn check_sums(&mut self, metrics: &Metrics) {
-        let last = Sums {
-            accepted: metrics.sum("handshakes_total", &[("outcome", "accepted")]),
-            opened: metrics.sum("connections_opened_total", &[]),
-            ended: metrics.sum("disconnects_total", &[]),
-            open: metrics.sum("connections", &[]),
-        };
-        self.sums.push(last);
-        let [first, middle, last] = self.sums[..] else { return };
-        let open = first.opened - last.ended - SHARDS_MAX..=last.opened - first.ended + SHARDS_MAX;
-        assert!(open.contains(&middle.open), "{first:?} {middle:?} {last:?}");
-        let accepted = first.opened - SHARDS_MAX..=last.opened + SHARDS_MAX;
-        assert!(accepted.contains(&middle.accepted), "{first:?} {middle:?} {last:?}");
-        self.sums.remove(0);
+/// What is counted in one moment is on one page: exactly, even while connections come and go.
+#[track_caller]
+pub fn check_sums(page: &str) {
+    let metrics = Metrics::parse(page);
+    metrics.check_sums();
+    let handshakes = metrics.sum("handshakes_total", &[]);
+    let durations = metrics.sum("handshake_duration_seconds_count", &[]);
+    assert_eq!(durations, handshakes, "each handshake has a duration");
+    for endpoint in endpoints(page) {
+        let of = |name| metrics.sum(name, &[("endpoint", endpoint)]);
+        let accepted = [("endpoint", endpoint), ("outcome", "accepted")];
+        let accepted = metrics.sum("handshakes_total", &accepted);
+        let (opened, ended) = (of("connections_opened_total"), of("disconnects_total"));
+        assert_eq!(accepted, opened, "accepted = opened on {endpoint}");
+        assert_eq!(opened - ended, of("connections"), "opened − ended = open on {endpoint}");
+        for each_end in ["connection_duration_seconds_count", "idle_at_close_seconds_count"] {
+            assert_eq!(of(each_end), ended, "{each_end} on {endpoint}");
+        }
     }
+}
+
+/// The endpoints that have a gauge of connections.
+fn endpoints(page: &str) -> impl Iterator<Item = &str> {
+    page.lines().filter_map(|line| {
+        line.strip_prefix("gaugeway_connections{endpoint=\"")?.split_once('"').map(|(name, _)| name)
+    })
 }
 
 /// Each family once: help, type, samples; no series twice; buckets cumulative and their last the

@@ -5,18 +5,21 @@ use super::{ECHO, Stand, open};
 
 #[test]
 fn a_drain_reaches_clients_behind_nginx_with_code_and_hint() {
-    let mut stand = Stand::start(Settings::new(), |nginx| nginx);
+    let mut stand = Stand::start(Settings::new().set("server.drain_timeout=4s"), |nginx| nginx);
     let ways = stand.ways();
-    let mut clients: Vec<_> = ways.iter().map(|(_, address)| open(*address, ECHO)).collect();
+    let clients = ways.map(|(way, address)| (way, open(address, ECHO)));
     stand.ends.gateway.signal("TERM");
-    for (client, (way, _)) in clients.iter_mut().zip(&ways) {
-        let close = client.read_close().unwrap();
-        assert_eq!(close.close_code(), Some(1012), "{way}");
-        let reason = String::from_utf8(close.payload[2..].to_vec()).unwrap();
-        assert!(reason.starts_with("restarting; reconnect_after_ms="), "{way}: {reason}");
-        client.send_close(1012);
-        assert_eq!(client.read_rest(), (vec![], true), "{way}");
-    }
+    let clients = clients.map(|(way, mut client)| {
+        std::thread::spawn(move || {
+            let close = client.read_close().unwrap();
+            assert_eq!(close.close_code(), Some(1012), "{way}");
+            let reason = String::from_utf8(close.payload[2..].to_vec()).unwrap();
+            assert!(reason.starts_with("restarting; reconnect_after_ms="), "{way}: {reason}");
+            client.send_close(1012);
+            assert_eq!(client.read_rest(), (vec![], true), "{way}");
+        })
+    });
+    clients.into_iter().for_each(|client| client.join().unwrap());
     assert_eq!(stand.ends.gateway.wait_for_exit(), Some(0));
     for (way, _) in ways {
         let line = stand.ends.next_line(way);

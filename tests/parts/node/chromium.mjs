@@ -3,28 +3,14 @@
 // The page needs no web server: playwright answers for it, so it may have any origin. By default that is the host of the
 // WebSocket's own URL, as for a page that the same nginx serves.
 
-import { chromium } from "playwright-core";
+import { launch } from "./chromium-launch.mjs";
 import { lineReader, print, scenarioFromArguments } from "./host.mjs";
 import { runScenario } from "./scenario.mjs";
 
 const scenario = scenarioFromArguments();
 const pageUrl = scenario.page ?? `${new URL("/", scenario.url)}`.replace(/^ws/, "http");
 
-const browser = await chromium.launch({
-  executablePath: process.env.PART_CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    // A page of another origin would be asked for permission before it may reach a loopback address.
-    "--disable-features=LocalNetworkAccessChecks",
-  ],
-});
+const browser = await launch();
 try {
   const context = await browser.newContext({ ignoreHTTPSErrors: scenario.insecure ?? false });
   const page = await context.newPage();

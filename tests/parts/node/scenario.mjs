@@ -63,7 +63,7 @@ export async function runScenario(scenario, open, host) {
   });
   socket.addEventListener("message", ({ data }) => {
     const payload = typeof data === "string" ? data : new Uint8Array(data);
-    result.messages.push(describe(payload));
+    result.messages.push({ ...describe(payload), at_ms: Date.now() });
     unread.push(payload);
     wake();
   });

@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
+mod asked;
+
 use super::*;
 use crate::bus::{Message, Target};
 use crate::config::Config;
@@ -98,12 +100,23 @@ impl Rig {
     /// One connection was opened and closed, by this cause and no other; nothing is left of it.
     #[track_caller]
     fn check_closed(&self, cause: &str) {
-        assert_eq!(self.metric("gaugeway_connections_opened_total{", ""), 1);
-        assert_eq!(self.metric("gaugeway_disconnects_total{", ""), 1, "exactly once");
-        let label = format!("cause=\"{cause}\"");
-        assert_eq!(self.metric("gaugeway_disconnects_total{", &label), 1, "as {cause}");
+        self.check_all_closed(&[(cause, 1)]);
+    }
+
+    /// Connections were opened and each closed once, by these causes and no other; nothing is left
+    /// of them.
+    #[track_caller]
+    fn check_all_closed(&self, causes: &[(&str, u64)]) {
+        let all = causes.iter().map(|(_, count)| count).sum::<u64>();
+        assert_eq!(self.metric("gaugeway_connections_opened_total{", ""), all);
+        assert_eq!(self.metric("gaugeway_disconnects_total{", ""), all, "each exactly once");
+        for (cause, count) in causes {
+            let label = format!("cause=\"{cause}\"");
+            assert_eq!(self.metric("gaugeway_disconnects_total{", &label), *count, "as {cause}");
+        }
         assert_eq!(self.metric("gaugeway_connections{", ""), 0);
         assert_eq!(self.shard.connections(), 0);
+        assert!(self.shard.local.is_empty(), "a ghost is left");
         assert_eq!((self.shard.backlogs.count(), self.shard.backlogs.bytes()), (0, 0));
         assert_eq!(self.admission.open(), 0, "its place is free");
     }
