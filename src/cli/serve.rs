@@ -9,14 +9,14 @@ use crate::config::{Loaded, Origin, Sources};
 pub fn run(options: ConfigOptions) -> ExitCode {
     let sources = options.sources();
     match load_from(&sources) {
-        Ok(loaded) => serve(loaded, sources),
+        Ok(loaded) => serve(loaded, &sources),
         Err(code) => code,
     }
 }
 
 /// The one way into the server. Without a file its first warning says what the defaults are, so
 /// that nobody wonders why a gateway in a container is not reachable.
-fn serve(loaded: Loaded, sources: Sources) -> ExitCode {
+fn serve(loaded: Loaded, sources: &Sources) -> ExitCode {
     let Loaded { config, origin, mut warnings } = loaded;
     if origin == Origin::Defaults {
         warnings.insert(0, without_file());

@@ -77,7 +77,7 @@ pub(crate) struct Gateway {
 
 /// Runs a gateway until it is told to end. `warnings` are the configuration's, `sources` what it
 /// was loaded from: SIGHUP loads it again.
-pub fn run(config: Config, warnings: &[String], sources: Sources) -> ExitCode {
+pub fn run(config: Config, warnings: &[String], sources: &Sources) -> ExitCode {
     let logging = match logging::install(&config.telemetry.log, config.telemetry.log_format) {
         Ok(logging) => logging,
         Err(error) => {
@@ -97,7 +97,7 @@ pub fn run(config: Config, warnings: &[String], sources: Sources) -> ExitCode {
     }
 }
 
-fn serve(config: Config, sources: Sources, logging: &Logging) -> Result<(), String> {
+fn serve(config: Config, sources: &Sources, logging: &Logging) -> Result<(), String> {
     let files = files::raise_limit();
     let gateway = Arc::new(Gateway::new(config, files)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -130,8 +130,7 @@ fn serve(config: Config, sources: Sources, logging: &Logging) -> Result<(), Stri
             max_connections: gateway.admission.connections_max(),
         }
         .emit();
-        let reloading =
-            Reloading { gateway: &gateway, shards: &shards, logging, sources: &sources };
+        let reloading = Reloading { gateway: &gateway, shards: &shards, logging, sources };
         let admin = admin::serve(Arc::clone(&gateway), admin);
         tokio::select! {
             () = admin => Ok(()),

@@ -23,7 +23,6 @@ pub(crate) struct Live {
     /// The endpoints of this configuration. Their paths and indices never change.
     pub(crate) endpoints: Endpoints,
     /// Who may use the API.
-    #[expect(dead_code, reason = "the routes of the API read it")]
     pub(crate) api_keys: ApiKeys,
 }
 
