@@ -14,7 +14,7 @@ use tokio::sync::watch;
 /// So many answers are kept; the oldest leaves first.
 pub const ANSWERS_MAX: usize = 10_000;
 /// An answer is kept so long.
-pub const ANSWER_AGE_MAX: Duration = Duration::from_secs(600);
+pub const ANSWER_AGE_MAX: Duration = Duration::from_mins(10);
 /// The weights of all kept answers together; the oldest leaves first.
 pub const WEIGHT_MAX: usize = 1 << 20;
 

@@ -32,7 +32,7 @@ use crate::telemetry::labels::Method;
 /// The first request's head must come within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The head of the next one, if the connection is kept for it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// An answer of which the other side takes nothing for so long ends its connection: it would hold a
 /// place for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,6 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 #![allow(clippy::float_cmp, reason = "counters count whole things: equality is meant")]
 
+mod api_connections;
+mod api_hostile;
+mod api_http;
+mod api_idempotency;
+mod api_keys;
+mod api_publish;
 mod broadcast;
 mod causes;
 mod clients;

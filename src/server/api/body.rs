@@ -52,6 +52,7 @@ async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Problem> {
 fn too_large(bytes_max: usize) -> Problem {
     let message = format!("the body is larger than {bytes_max} bytes (api.max_body_bytes)");
     Problem::new(Code::BodyTooLarge, message)
+        .field("body")
         .hint("send fewer publications in one request, or raise the limit")
         .header(header::CONNECTION, HeaderValue::from_static("close"))
 }

@@ -60,7 +60,8 @@ pub(super) struct Problem {
     message: String,
     field: Option<String>,
     hint: Option<String>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Boxed, since few have one and every answer passes through this type's `Result`.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// Every error of the API.
@@ -100,7 +101,7 @@ impl Problem {
     }
 
     pub(super) fn header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
     #[cfg(test)]
@@ -121,7 +122,7 @@ impl Problem {
             hint: hint.as_deref(),
         };
         let mut response = json(code.status(), &ErrorAnswer { error });
-        if let Some((name, value)) = header {
+        if let Some((name, value)) = header.as_deref() {
             response.headers_mut().insert(name, value.clone());
         }
         response

@@ -41,7 +41,7 @@ pub(super) struct Batch {
 pub(super) fn read(body: &[u8], rules: &Rules<'_>) -> Result<Batch, Problem> {
     let text = simdutf8::compat::from_utf8(body).map_err(|error| {
         let message = format!("the body is not UTF-8 from byte {} on", error.valid_up_to());
-        Problem::new(Code::BadJson, message)
+        Problem::new(Code::BadJson, message).field("body")
     })?;
     let is_array = text.trim_ascii_start().starts_with('[');
     let wanted = if is_array {

@@ -134,7 +134,7 @@ fn what_is_wrong_is_named() {
     }
     let long = format!(r#","text":"{}""#, "x".repeat(QUEUE_BYTES - 9));
     check_bad(payload(&long), TooLarge, "text", "limits.send_queue_bytes");
-    let second = format!(r#"[{},{}]"#, payload(r#","text":"x""#), payload(&long));
+    let second = format!("[{},{}]", payload(r#","text":"x""#), payload(&long));
     check_bad(second, TooLarge, "[1].text", "991 bytes");
     let unknown = format!(r#"{{"{}":1}}"#, "k".repeat(100_000));
     check_bad(unknown, Bad, &format!("{}…", "k".repeat(64)), "at line 1 column");

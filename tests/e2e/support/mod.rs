@@ -1,5 +1,6 @@
 //! What the tests start and look at.
 
+mod api;
 mod browser;
 mod deflate;
 mod ends;
@@ -16,6 +17,7 @@ mod relay;
 pub mod scrapes;
 mod site;
 pub mod swarm;
+pub use api::{Api, first_line};
 pub use browser::Visit;
 pub use deflate::{Inflate, deflated_frame};
 pub use ends::Ends;
