@@ -77,12 +77,22 @@ pub struct ConfigOptions {
 impl ConfigOptions {
     /// Loads the configuration. All mistakes go to standard error, and the exit code is 2.
     pub fn load(self) -> Result<Loaded, ExitCode> {
-        let flags = Flags { listen: self.listen, admin_listen: self.admin_listen, set: self.set };
-        load(&Sources::of_process(self.config, flags)).map_err(|mistakes| {
-            complain(&mistakes.to_string());
-            ExitCode::from(BAD_INPUT)
-        })
+        load_from(&self.sources())
     }
+
+    /// What the configuration is made from.
+    pub fn sources(self) -> Sources {
+        let flags = Flags { listen: self.listen, admin_listen: self.admin_listen, set: self.set };
+        Sources::of_process(self.config, flags)
+    }
+}
+
+/// Loads the configuration. All mistakes go to standard error, and the exit code is 2.
+fn load_from(sources: &Sources) -> Result<Loaded, ExitCode> {
+    load(sources).map_err(|mistakes| {
+        complain(&mistakes.to_string());
+        ExitCode::from(BAD_INPUT)
+    })
 }
 
 /// Writes to standard output. A reader that has gone (`| head`) is no failure of ours.

@@ -2,25 +2,26 @@
 
 use std::process::ExitCode;
 
-use super::ConfigOptions;
-use crate::config::{Loaded, Origin};
+use super::{ConfigOptions, load_from};
+use crate::config::{Loaded, Origin, Sources};
 
 /// Runs until the gateway has ended.
 pub fn run(options: ConfigOptions) -> ExitCode {
-    match options.load() {
-        Ok(loaded) => serve(loaded),
+    let sources = options.sources();
+    match load_from(&sources) {
+        Ok(loaded) => serve(loaded, sources),
         Err(code) => code,
     }
 }
 
 /// The one way into the server. Without a file its first warning says what the defaults are, so
 /// that nobody wonders why a gateway in a container is not reachable.
-fn serve(loaded: Loaded) -> ExitCode {
+fn serve(loaded: Loaded, sources: Sources) -> ExitCode {
     let Loaded { config, origin, mut warnings } = loaded;
     if origin == Origin::Defaults {
         warnings.insert(0, without_file());
     }
-    crate::server::run(config, &warnings)
+    crate::server::run(config, &warnings, sources)
 }
 
 /// What a start without a file means.

@@ -69,7 +69,7 @@ settings! {
         unit: "connections",
         range: Rule::Number(0, CONNECTIONS_MAX),
         live: true,
-        costs: "one table entry per client address while it is not 0";
+        costs: "one table entry per client address";
 
     /// From the TCP accept to the whole request head; a slower client is dropped.
     handshake_timeout: Duration = seconds(10),

@@ -65,7 +65,7 @@ impl Life {
     ) -> Self {
         let seed = shard.ping_seed(peer.identity.id);
         Self {
-            machine: Machine::open(&shard.times, seed, now),
+            machine: Machine::open(&shard.times(), seed, now),
             deflater: peer.deflate.and_then(|deflate| shard.own_deflater(deflate)),
             shard,
             outbound: Rc::clone(&peer.outbound),
@@ -85,7 +85,7 @@ impl Life {
     pub(super) fn note_bytes(&mut self, count: usize, now: Now) {
         self.peer.last_received_us.set(now.real_us);
         self.note_received(0, 0, count as u64);
-        self.machine.step(Input::BytesReceived, &self.shard.times, now);
+        self.machine.step(Input::BytesReceived, &self.shard.times(), now);
         if !self.machine.is_open() {
             self.discarded_bytes += count as u64;
             if self.discarded_bytes > DISCARD_BYTES_MAX {
@@ -165,10 +165,10 @@ impl Life {
     /// Steps the machine and performs what it asks.
     pub(super) fn step(&mut self, input: Input, now: Now) {
         let shard = Rc::clone(&self.shard);
-        let effects = self.machine.step(input, &shard.times, now);
+        let effects = self.machine.step(input, &shard.times(), now);
         self.perform(effects, now);
         if self.outbound.close_is_written() {
-            let effects = self.machine.step(Input::CloseWritten, &shard.times, now);
+            let effects = self.machine.step(Input::CloseWritten, &shard.times(), now);
             self.perform(effects, now);
         }
         self.peer.is_closing.set(!self.machine.is_open());
@@ -235,7 +235,7 @@ impl Life {
         deflate: Option<Deflate>,
         out: &mut Vec<u8>,
     ) {
-        let min_bytes = self.shard.deflate_min_bytes;
+        let min_bytes = self.shard.deflate_min_bytes();
         let mut plainly = |deflater: Option<&mut Deflater>| {
             let deflater = deflater.map(|deflater| (deflater, min_bytes));
             encode(out, Role::Server, opcode, payload, deflater, None)

@@ -5,10 +5,12 @@
 //! connection.
 
 mod clock;
+mod ending;
 mod errand;
 mod inbox;
 mod life;
 mod peer;
+mod settings;
 mod shard;
 mod task;
 #[cfg(test)]
@@ -16,7 +18,9 @@ mod tests;
 mod wheel;
 
 pub use clock::Clock;
+pub use ending::Pace;
 pub use errand::{Errand, Errands, Visitor, visit_all};
 pub use peer::{Peer, PeerState, ReceivedTotals};
+pub use settings::Settings;
 pub use shard::{Shard, ShardParts};
 pub use task::{ConnectionTask, Opened, Rules};

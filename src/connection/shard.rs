@@ -11,13 +11,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::clock::Clock;
+use super::ending::Ending;
 use super::errand::Errands;
 use super::peer::Peer;
+use super::settings::Settings;
 use super::wheel::{TICK, Wheel};
 use crate::config::Config;
 use crate::events::{DeliverySampled, FanOutFinished, TickLagged};
 use crate::hub::{Delivery, FanOut, Hub, Local, Mail, Mailbox};
-use crate::outbound::{Backlogs, Outbound, QueueLimits, signal};
+use crate::outbound::{Backlogs, Outbound, signal};
 use crate::state::{Now, Times};
 use crate::telemetry::{Recorder, ShardGauges};
 use crate::wire::{Deflate, Deflater, Inflater, Role};
@@ -26,7 +28,7 @@ use crate::wire::{Deflate, Deflater, Inflater, Role};
 const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// Connections looked at in one go when their time has come.
-const DUE_BATCH: usize = 256;
+pub(super) const DUE_BATCH: usize = 256;
 
 /// The smallest window that zlib can write (RFC 7692 §7.1.2.1 permits 8, zlib does not).
 const WINDOW_BITS_MIN: u8 = 9;
@@ -42,10 +44,6 @@ pub struct Shard {
     pub local: Local,
     /// This shard's queues.
     pub backlogs: Backlogs,
-    /// The waits of every connection.
-    pub times: Times,
-    /// Smaller payloads are sent plain.
-    pub deflate_min_bytes: usize,
     pub(super) clock: Clock,
     pub(super) buffers: RefCell<Buffers>,
     deflaters: Deflaters,
@@ -54,15 +52,9 @@ pub struct Shard {
     mailbox: Arc<Mailbox<Errands>>,
     connections: RefCell<Slab<Rc<Peer>>>,
     wheel: RefCell<Wheel>,
+    /// What a reload changes.
+    pub(super) settings: Cell<Settings>,
     ending: Cell<Ending>,
-}
-
-/// How far the shard is on its way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Serving,
-    Draining,
-    Stopping,
 }
 
 /// Scratch space that one poll uses after the other.
@@ -101,15 +93,12 @@ impl Shard {
         let ShardParts { index, recorder, gauges, hub, endpoints, began } = parts;
         let clock = Clock::new(began);
         let level = config.compression.level as u8;
+        let settings = Settings::of(config);
         Rc::new(Self {
             index,
             local: Local::new(endpoints, Arc::clone(hub.users())),
-            backlogs: Backlogs::new(QueueLimits {
-                bytes: config.limits.send_queue_bytes,
-                messages: config.limits.send_queue_messages,
-            }),
-            times: times_of(config),
-            deflate_min_bytes: config.compression.min_bytes,
+            backlogs: Backlogs::new(settings.queue),
+            settings: Cell::new(settings),
             buffers: RefCell::new(Buffers {
                 read: vec![0; READ_BUFFER_BYTES].into(),
                 answers: Vec::new(),
@@ -143,41 +132,19 @@ impl Shard {
         self.seeds.hash_one(id)
     }
 
+    /// The waits of every connection.
+    pub fn times(&self) -> Times {
+        self.settings.get().times
+    }
+
+    /// Smaller payloads are sent plain.
+    pub fn deflate_min_bytes(&self) -> usize {
+        self.settings.get().deflate_min_bytes
+    }
+
     /// Open connections.
     pub fn connections(&self) -> usize {
         self.connections.borrow().len()
-    }
-
-    /// The shard ends gently: its connections get Close 1012 one after the other, evenly over this
-    /// time. One that opens meanwhile gets it at once.
-    pub async fn drain(&self, over: Duration) {
-        self.ending.set(Ending::Draining);
-        let keys: Vec<_> = self.connections.borrow().iter().map(|(key, _)| key).collect();
-        let began = tokio::time::Instant::now();
-        for (place, key) in keys.iter().enumerate() {
-            let due = began + over.mul_f64(place as f64 / keys.len() as f64);
-            if due > tokio::time::Instant::now() {
-                tokio::time::sleep_until(due).await;
-            } else if place % DUE_BATCH == 0 {
-                tokio::task::yield_now().await;
-            }
-            self.signal(*key, signal::DRAIN);
-        }
-    }
-
-    /// The shard ends at once: every connection gets Close 1001.
-    pub async fn shut_down(&self) {
-        self.ending.set(Ending::Stopping);
-        let keys: Vec<_> = self.connections.borrow().iter().map(|(key, _)| key).collect();
-        for batch in keys.chunks(DUE_BATCH) {
-            batch.iter().for_each(|key| self.signal(*key, signal::SHUTDOWN));
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Has [`Self::drain`] or [`Self::shut_down`] been called?
-    pub fn is_stopping(&self) -> bool {
-        self.ending.get() != Ending::Serving
     }
 
     /// The heartbeat: finds whose time has come, and measures how late the shard itself is.
@@ -205,14 +172,6 @@ impl Shard {
 
     /// Brings publications to the receivers of this shard.
     pub async fn run_fan_out(self: Rc<Self>) {
-        let now = || self.clock.now();
-        let fan_out = FanOut {
-            recorder: &self.recorder,
-            backlogs: &self.backlogs,
-            deflater: &self.deflaters.shared,
-            deflate_min_bytes: self.deflate_min_bytes,
-            now: &now,
-        };
         loop {
             self.mailbox.filled().await;
             let mut batch = Vec::new();
@@ -220,17 +179,24 @@ impl Shard {
                 match mail {
                     Mail::Publication(delivery) => batch.push(delivery),
                     Mail::Errand(errand) => {
-                        self.deliver(std::mem::take(&mut batch), &fan_out).await;
+                        self.deliver(std::mem::take(&mut batch)).await;
                         self.run_errand(errand).await;
                     }
                 }
             }
-            self.deliver(batch, &fan_out).await;
+            self.deliver(batch).await;
         }
     }
 
-    async fn deliver(&self, batch: Vec<Arc<Delivery>>, fan_out: &FanOut<'_>) {
-        self.local.fan_out(&batch, fan_out).await;
+    async fn deliver(&self, batch: Vec<Arc<Delivery>>) {
+        let fan_out = FanOut {
+            recorder: &self.recorder,
+            backlogs: &self.backlogs,
+            deflater: &self.deflaters.shared,
+            deflate_min_bytes: self.deflate_min_bytes(),
+            now: &|| self.clock.now(),
+        };
+        self.local.fan_out(&batch, &fan_out).await;
         for delivery in batch {
             if self.mailbox.done(&delivery) {
                 let since_us = delivery.publication.sequenced_us;
@@ -333,7 +299,25 @@ impl Shard {
         }
     }
 
-    fn signal(&self, key: usize, reason: u8) {
+    /// The keys of the present connections.
+    pub(super) fn keys(&self) -> Vec<usize> {
+        self.connections.borrow().iter().map(|(key, _)| key).collect()
+    }
+
+    /// Is there a connection under this key, of which no Close has gone or come?
+    pub(super) fn is_open(&self, key: usize) -> bool {
+        self.connections.borrow().get(key).is_some_and(|peer| !peer.is_closing.get())
+    }
+
+    pub(super) fn ending(&self) -> Ending {
+        self.ending.get()
+    }
+
+    pub(super) fn set_ending(&self, ending: Ending) {
+        self.ending.set(ending);
+    }
+
+    pub(super) fn signal(&self, key: usize, reason: u8) {
         if let Some(peer) = self.connections.borrow().get(key) {
             peer.outbound.signal(reason);
         }
@@ -351,15 +335,5 @@ impl Shard {
             self.backlogs.bytes() as u64,
             self.backlogs.max_bytes() as u64,
         );
-    }
-}
-
-fn times_of(config: &Config) -> Times {
-    let us = |duration: Duration| duration.as_micros() as u64;
-    Times {
-        ping_interval_us: us(config.heartbeat.ping_interval),
-        pong_wait_us: us(config.heartbeat.pong_wait),
-        write_wait_us: us(config.limits.write_wait),
-        close_wait_us: us(config.limits.close_wait),
     }
 }

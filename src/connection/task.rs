@@ -132,6 +132,9 @@ impl ConnectionTask {
             let reason = format!("restarting; reconnect_after_ms={after_ms}");
             self.life.give_up(Cause::Draining, &reason, now);
         }
+        if signals & signal::NEW_TIMES != 0 {
+            self.life.step(Input::TimesChanged, now);
+        }
         if signals & signal::TICK != 0 {
             let head_since_us = self.life.outbound.head_since_us();
             let reading_paused = self.life.reading_paused;
@@ -152,7 +155,7 @@ impl ConnectionTask {
 
     fn wake_me_when_due(&self) {
         let Life { machine, outbound, shard, .. } = &self.life;
-        let due_us = machine.next_due_us(&shard.times, outbound.head_since_us());
+        let due_us = machine.next_due_us(&shard.times(), outbound.head_since_us());
         shard.wake_at(self.key, outbound, due_us);
     }
 }

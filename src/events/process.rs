@@ -46,10 +46,11 @@ impl GatewayStarted<'_> {
     }
 }
 
-/// The process was told to end; connections get their Close.
+/// Connections get their Close at once: the process was told to end without delay, or the time for
+/// draining is over.
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayStopping<'a> {
-    /// The signal or the error that says so.
+    /// The signal, the time-out or the error that says so.
     pub why: &'a str,
     /// Open connections.
     pub connections: u64,
@@ -66,21 +67,39 @@ impl GatewayStopping<'_> {
 /// Everything has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayStopped {
-    /// Since [`GatewayStopping`].
+    /// Since the process was told to end.
     pub duration: Duration,
-    /// Connections that were still open when the time was over.
+    /// Connections that were cut off.
     pub connections_left: u64,
+    /// Connections that were ever opened.
+    pub opened: u64,
+    /// Connections that have ended, those cut off included: all of them, or something is wrong.
+    pub ended: u64,
 }
 
 impl GatewayStopped {
     /// Logs it; a warning if connections were cut off.
     pub fn emit(self) {
-        let Self { duration, connections_left } = self;
+        let Self { duration, connections_left, opened, ended } = self;
         let duration_seconds = duration.as_secs_f64();
-        if connections_left == 0 {
-            tracing::event!(Level::INFO, duration_seconds, connections_left, "stopped");
+        if connections_left == 0 && opened == ended {
+            tracing::event!(
+                Level::INFO,
+                duration_seconds,
+                connections_left,
+                connections_opened = opened,
+                connections_ended = ended,
+                "stopped"
+            );
         } else {
-            tracing::event!(Level::WARN, duration_seconds, connections_left, "stopped");
+            tracing::event!(
+                Level::WARN,
+                duration_seconds,
+                connections_left,
+                connections_opened = opened,
+                connections_ended = ended,
+                "stopped"
+            );
         }
     }
 }

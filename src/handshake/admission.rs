@@ -11,6 +11,9 @@ use crate::telemetry::labels::Outcome;
 /// Set in the count of open connections once nobody is let in any more.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
+/// More than a process can open.
+const UNLIMITED: usize = CLOSED - 1;
+
 /// The places of one gateway; clones share them.
 #[derive(Debug, Clone)]
 pub struct Admission(Arc<Places>);
@@ -27,9 +30,10 @@ pub struct Permit {
 struct Places {
     /// Open connections, and [`CLOSED`]. `Relaxed` throughout: it guards no other memory.
     open: AtomicUsize,
-    open_max: usize,
-    /// 0: addresses are not counted, and the map is never touched.
-    per_address_max: usize,
+    open_max: AtomicUsize,
+    /// [`UNLIMITED`] where there is no limit. The addresses are counted in any case: a limit that
+    /// comes while somebody has too many already must know of them.
+    per_address_max: AtomicUsize,
     /// Only addresses with an open connection. One lock for all shards: it is held for a single
     /// look-up per handshake and per end of a connection.
     per_address: Mutex<HashMap<AddressKey, usize>>,
@@ -47,13 +51,22 @@ impl Admission {
     pub fn new(connections_max: usize, per_ip_max: usize) -> Self {
         Self(Arc::new(Places {
             open: AtomicUsize::new(0),
-            open_max: match connections_max {
-                0 => CLOSED - 1,
-                limit => limit.min(CLOSED - 1),
-            },
-            per_address_max: per_ip_max,
+            open_max: AtomicUsize::new(limit(connections_max)),
+            per_address_max: AtomicUsize::new(limit(per_ip_max)),
             per_address: Mutex::default(),
         }))
+    }
+
+    /// Puts other limits in force, as for [`Self::new`]. Those inside keep their places, even if
+    /// they are more than that.
+    pub fn set_limits(&self, connections_max: usize, per_ip_max: usize) {
+        self.0.open_max.store(limit(connections_max), Ordering::Relaxed);
+        self.0.per_address_max.store(limit(per_ip_max), Ordering::Relaxed);
+    }
+
+    /// How many connections may be open.
+    pub fn connections_max(&self) -> usize {
+        self.0.open_max.load(Ordering::Relaxed)
     }
 
     /// Takes a place, or says which limit stands against it: `ShuttingDown`, `TooManyConnections`
@@ -93,7 +106,7 @@ impl Places {
             if seen & CLOSED != 0 {
                 return Err(Outcome::ShuttingDown);
             }
-            if seen >= self.open_max {
+            if seen >= self.open_max.load(Ordering::Relaxed) {
                 return Err(Outcome::TooManyConnections);
             }
             let swapped = self.open.compare_exchange_weak(
@@ -114,12 +127,9 @@ impl Places {
     }
 
     fn take_of_address(&self, address: AddressKey) -> bool {
-        if self.per_address_max == 0 {
-            return true;
-        }
         let mut per_address = self.addresses();
         let open = per_address.entry(address).or_insert(0);
-        let room = *open < self.per_address_max;
+        let room = *open < self.per_address_max.load(Ordering::Relaxed);
         if room {
             *open += 1;
         }
@@ -127,14 +137,16 @@ impl Places {
     }
 
     fn give_back_of_address(&self, address: AddressKey) {
-        if self.per_address_max == 0 {
-            return;
-        }
-        if let Entry::Occupied(mut open) = self.addresses().entry(address) {
+        let mut per_address = self.addresses();
+        if let Entry::Occupied(mut open) = per_address.entry(address) {
             *open.get_mut() -= 1;
             if *open.get() == 0 {
                 open.remove();
             }
+        }
+        // What a crowd needed is given back when it has gone.
+        if per_address.len() < per_address.capacity() / 4 {
+            per_address.shrink_to_fit();
         }
     }
 
@@ -142,6 +154,11 @@ impl Places {
     fn addresses(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
         self.per_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// 0 stands for none.
+fn limit(given: usize) -> usize {
+    if given == 0 { UNLIMITED } else { given.min(UNLIMITED) }
 }
 
 impl Drop for Permit {
@@ -211,6 +228,26 @@ mod tests {
         check("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true);
         check("2001:db8:0:1::1", "2001:db8:0:2::1", false);
         check("2001:db8::1", "1.2.3.4", false);
+    }
+
+    #[test]
+    fn other_limits_hold_for_those_who_come_and_count_those_inside() {
+        let admission = Admission::new(0, 0);
+        let mut inside: Vec<_> = (0..3).map(|_| admission.admit(ip("1.2.3.4")).unwrap()).collect();
+        admission.set_limits(0, 2);
+        let refused = |address| admission.admit(ip(address)).err();
+        assert_eq!(refused("1.2.3.4"), Some(Outcome::TooManyConnectionsPerIp));
+        assert_eq!(refused("5.6.7.8"), None);
+        admission.set_limits(2, 0);
+        assert_eq!(admission.connections_max(), 2);
+        assert_eq!(refused("5.6.7.8"), Some(Outcome::TooManyConnections));
+        assert_eq!(admission.open(), 3, "nobody is turned out");
+        inside.truncate(1);
+        assert_eq!(refused("1.2.3.4"), None);
+        admission.set_limits(0, 1);
+        assert_eq!(refused("1.2.3.4"), Some(Outcome::TooManyConnectionsPerIp));
+        drop(inside);
+        assert!(admission.0.addresses().is_empty());
     }
 
     #[test]

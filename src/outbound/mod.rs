@@ -50,6 +50,8 @@ pub mod signal {
     pub const DRAIN: u8 = 16;
     /// An operator wants it to end.
     pub const KICK: u8 = 32;
+    /// The waits have changed.
+    pub const NEW_TIMES: u8 = 64;
 }
 
 /// How far the way out has come.

@@ -201,11 +201,14 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let stage = *gateway.stage.borrow();
     match stage {
         Stage::Serving => Json(json!({ "status": "ready" })).into_response(),
-        Stage::Stopping | Stage::Cut => {
-            let why = json!({ "status": "not_ready", "reasons": ["the gateway is shutting down"] });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(why)).into_response()
-        }
+        Stage::Draining => not_ready("draining"),
+        Stage::Stopping | Stage::Cut => not_ready("shutting down"),
     }
+}
+
+fn not_ready(reason: &str) -> Response {
+    let why = json!({ "status": "not_ready", "reasons": [reason] });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(why)).into_response()
 }
 
 struct Observer {

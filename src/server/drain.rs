@@ -1,65 +1,109 @@
 //! How the process ends.
 
+use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Gateway;
 use super::shards::ShardThreads;
-use crate::events::{ConfigWarned, GatewayStopped, GatewayStopping, TaskPanicked};
+use crate::connection::Pace;
+use crate::events::{GatewayDraining, GatewayStopped, GatewayStopping, TaskPanicked};
 use crate::telemetry::labels::TaskKind;
+
+/// The part of `drain_timeout` over which the Closes are spread; the rest is for the answers.
+const SPREAD: f64 = 0.9;
+
+/// Beyond `close_wait`, until the connections that nobody answered have seen that it is over.
+const CLOSE_SLACK: Duration = Duration::from_secs(1);
 
 /// How far the process is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// It serves.
     Serving,
-    /// Nothing is accepted any more; connections are told to go.
+    /// Nothing is accepted any more; connections are told to go one after the other (1012).
+    Draining,
+    /// Nothing is accepted any more; all connections have been told to go (1001).
     Stopping,
-    /// What is left is cut off.
+    /// What is left is cut off: 1001 to whoever was told nothing yet.
     Cut,
 }
 
-/// Waits for SIGTERM or SIGINT, then ends the gateway: connections get Close 1001 and
-/// `drain_timeout` to answer it. A second signal cuts off what is left. Fails where it ended by a
-/// defect, so that a supervisor knows.
+/// Why it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Terminate,
+    Interrupt,
+    /// None ends by itself: its share of the clients would be refused for ever.
+    ShardLost,
+}
+
+/// Waits for SIGTERM or SIGINT, then ends the gateway. SIGTERM drains it over `drain_timeout`;
+/// SIGINT, as a shard that is lost, tells everybody at once and waits `close_wait` for the answers.
+/// Another signal, or the end of the time, cuts off what is left. Fails where it ended by a defect,
+/// so that a supervisor knows.
 pub(super) async fn until_ended(
     gateway: &Arc<Gateway>,
     shards: &ShardThreads,
     mut signals: Signals,
 ) -> Result<(), String> {
-    let told = tokio::select! {
-        name = signals.next() => Ok(name),
-        // None ends by itself: its share of the clients would be refused for ever.
-        () = shards.ended(1) => Err("a shard has panicked"),
+    let reason = tokio::select! {
+        reason = signals.next() => reason,
+        () = shards.ended(1) => Reason::ShardLost,
     };
-    let (Ok(why) | Err(why)) = told;
-    let stopping = Instant::now();
-    GatewayStopping { why, connections: gateway.connections() }.emit();
-    gateway.admission.close_for_shutdown();
-    gateway.stage.send_replace(Stage::Stopping);
-    tokio::select! {
-        () = shards.ended(shards.count()) => {}
-        _ = signals.next() => {}
-        () = tokio::time::sleep(gateway.live().config.server.drain_timeout) => {}
+    let began = Instant::now();
+    let patience = begin(gateway, reason);
+    let cut_by = tokio::select! {
+        () = shards.ended(shards.count()) => None,
+        reason = signals.next() => Some(format!("a second signal, {reason}")),
+        () = tokio::time::sleep(patience) => Some("the time is over".to_owned()),
+    };
+    if let Some(why) = cut_by {
+        GatewayStopping { why: &why, connections: gateway.connections() }.emit();
+        gateway.stage.send_replace(Stage::Cut);
+        shards.ended(shards.count()).await;
     }
-    let connections_left = gateway.connections();
-    gateway.stage.send_replace(Stage::Cut);
-    shards.ended(shards.count()).await;
-    GatewayStopped { duration: stopping.elapsed(), connections_left }.emit();
-    told.map(drop).map_err(str::to_owned)
+    let (opened, ended) = gateway.telemetry.connection_totals();
+    let connections_left = shards.connections_cut();
+    GatewayStopped { duration: began.elapsed(), connections_left, opened, ended }.emit();
+    match reason {
+        Reason::Terminate | Reason::Interrupt => Ok(()),
+        Reason::ShardLost => Err(reason.to_string()),
+    }
 }
 
-/// SIGHUP asks for a new configuration. Without this its default would end the process and cut off
-/// everybody.
-pub(super) async fn answer_hangups(mut hangups: Signal) {
-    while hangups.recv().await.is_some() {
-        ConfigWarned {
-            field: "SIGHUP",
-            why: "the configuration is read at start only: restart the gateway to change it",
+/// Lets nobody in any more and tells the shards; how long they have for it.
+fn begin(gateway: &Gateway, reason: Reason) -> Duration {
+    let why = &reason.to_string();
+    let live = gateway.live();
+    gateway.admission.close_for_shutdown();
+    let connections = gateway.connections();
+    match reason {
+        Reason::Terminate => {
+            let patience = live.config.server.drain_timeout;
+            let over = patience.mul_f64(SPREAD);
+            GatewayDraining { why, connections, over }.emit();
+            gateway.pace.get_or_init(|| Pace::new(connections, over));
+            gateway.stage.send_replace(Stage::Draining);
+            patience
         }
-        .emit();
+        Reason::Interrupt | Reason::ShardLost => {
+            GatewayStopping { why, connections }.emit();
+            gateway.stage.send_replace(Stage::Stopping);
+            live.config.limits.close_wait + CLOSE_SLACK
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::ShardLost => "a shard has panicked",
+        })
     }
 }
 
@@ -93,19 +137,15 @@ impl Signals {
         }
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Reason {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Reason::Terminate,
+            _ = self.interrupt.recv() => Reason::Interrupt,
         }
     }
 }
 
-/// The signal that asks for a new configuration; as [`Signals::new`].
-pub(super) fn hangups() -> Signal {
-    listen_for(SignalKind::hangup())
-}
-
-fn listen_for(kind: SignalKind) -> Signal {
+/// A signal from now on; to be called within the control runtime.
+pub(super) fn listen_for(kind: SignalKind) -> Signal {
     signal(kind).expect("the runtime's signal driver is enabled")
 }

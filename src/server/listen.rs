@@ -49,6 +49,41 @@ pub(super) trait AcceptObserver {
 pub(super) async fn accept_loop(
     listener: TcpListener,
     observer: &impl AcceptObserver,
+    serve: impl FnMut(TcpStream, SocketAddr),
+) {
+    accept_from(&listener, observer, serve).await;
+}
+
+/// Accepts until `stop` is ready, then whoever has connected already: closing the listener on those
+/// would reset them, although they may have sent their request.
+pub(super) async fn accept_until(
+    stop: impl Future<Output = ()>,
+    listener: TcpListener,
+    observer: &impl AcceptObserver,
+    mut serve: impl FnMut(TcpStream, SocketAddr),
+) {
+    tokio::select! {
+        biased;
+        () = stop => {}
+        () = accept_from(&listener, observer, &mut serve) => {}
+    }
+    let Ok(listener) = listener.into_std() else { return };
+    for _ in 0..BACKLOG {
+        if !observer.has_room() {
+            return;
+        }
+        // The first error is that nobody waits any more; any other leaves nothing to be done.
+        let Ok((stream, peer)) = listener.accept() else { return };
+        let adopted = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = adopted {
+            serve(stream, peer);
+        }
+    }
+}
+
+async fn accept_from(
+    listener: &TcpListener,
+    observer: &impl AcceptObserver,
     mut serve: impl FnMut(TcpStream, SocketAddr),
 ) {
     let mut is_paused = false;

@@ -15,19 +15,20 @@ mod reload;
 mod shards;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::config::{AuthMode, Config, Server, connections_within};
-use crate::connection::Errands;
+use crate::config::{AuthMode, Config, Server, Sources, connections_within};
+use crate::connection::{Errands, Pace};
 use crate::events::{ConfigWarned, GatewayStarted};
 use crate::handshake::Admission;
 use crate::hub::Hub;
 use crate::telemetry::labels::RuntimeKind;
+use crate::telemetry::logging::{self, Logging};
 use crate::telemetry::{
     AllShardGauges, Runtimes, ShardGauges, Telemetry, TelemetryOptions, UsersGauge,
 };
@@ -35,7 +36,7 @@ use crate::telemetry::{
 pub use drain::Stage;
 pub(crate) use reload::Live;
 
-use reload::InForce;
+use reload::{InForce, Reloading};
 use shards::ShardThreads;
 
 /// How often what the `metrics` facade holds is folded, and nothing else.
@@ -59,26 +60,23 @@ pub(crate) struct Gateway {
     pub(crate) hub: Arc<Hub<Errands>>,
     pub(crate) gauges: Vec<Arc<ShardGauges>>,
     pub(crate) stage: watch::Sender<Stage>,
-    /// The configured limit, or what the limit of open files leaves room for, if that is less.
-    pub(crate) max_connections: usize,
+    /// Set before the stage says that the gateway drains.
+    pub(crate) pace: OnceLock<Pace>,
+    /// Connections that the limit of open files leaves room for.
+    room: usize,
     /// Public sockets in HTTP, which may be this many even where `max_connections` are taken.
     pub(crate) sockets_beside: usize,
     /// Public sockets in HTTP now, over all shards.
     pub(crate) http_sockets: AtomicUsize,
     /// Sockets of the admin side now.
     pub(crate) admin_sockets: AtomicUsize,
-    /// What the limit of open files leaves room for: connections, and the admin's sockets beyond
-    /// those that always have a place.
-    file_room: usize,
     pub(crate) began: Instant,
 }
 
-/// Runs a gateway until it is told to end. `warnings` are the configuration's.
-pub fn run(config: Config, warnings: &[String]) -> ExitCode {
-    let logging = match crate::telemetry::logging::install(
-        &config.telemetry.log,
-        config.telemetry.log_format,
-    ) {
+/// Runs a gateway until it is told to end. `warnings` are the configuration's, `sources` what it
+/// was loaded from: SIGHUP loads it again.
+pub fn run(config: Config, warnings: &[String], sources: Sources) -> ExitCode {
+    let logging = match logging::install(&config.telemetry.log, config.telemetry.log_format) {
         Ok(logging) => logging,
         Err(error) => {
             eprintln!("gaugeway: {error}");
@@ -88,7 +86,7 @@ pub fn run(config: Config, warnings: &[String]) -> ExitCode {
     for why in warnings {
         ConfigWarned { field: "", why }.emit();
     }
-    match serve(config, &logging) {
+    match serve(config, sources, &logging) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gaugeway: {error}");
@@ -97,7 +95,7 @@ pub fn run(config: Config, warnings: &[String]) -> ExitCode {
     }
 }
 
-fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result<(), String> {
+fn serve(config: Config, sources: Sources, logging: &Logging) -> Result<(), String> {
     let files = files::raise_limit();
     let gateway = Arc::new(Gateway::new(config, files)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -117,7 +115,7 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
     gateway.register_sources(&runtime, &shards, logging)?;
     let ended = runtime.block_on(async {
         // Before anybody is told that it listens, and may ask it to end.
-        let (signals, hangups) = (drain::Signals::new(), drain::hangups());
+        let (signals, hangups) = (drain::Signals::new(), reload::hangups());
         GatewayStarted {
             public: public_address,
             admin: admin_address,
@@ -127,14 +125,16 @@ fn serve(config: Config, logging: &crate::telemetry::logging::Logging) -> Result
             bus: "memory",
             version: env!("CARGO_PKG_VERSION"),
             shards: gateway.gauges.len(),
-            max_connections: gateway.max_connections,
+            max_connections: gateway.admission.connections_max(),
         }
         .emit();
+        let reloading =
+            Reloading { gateway: &gateway, shards: &shards, logging, sources: &sources };
         let admin = admin::serve(Arc::clone(&gateway), admin);
         tokio::select! {
             () = admin => Ok(()),
             () = upkeep(&gateway) => Ok(()),
-            () = drain::answer_hangups(hangups) => Ok(()),
+            () = reload::answer_hangups(hangups, &reloading) => Ok(()),
             ended = drain::until_ended(&gateway, &shards, signals) => ended,
         }
     });
@@ -151,10 +151,6 @@ impl Gateway {
             given => given,
         };
         let room = usize::try_from(connections_within(files as u64)).unwrap_or(usize::MAX);
-        let max_connections = match config.server.max_connections {
-            0 => room,
-            given => given.min(room),
-        };
         let telemetry = Telemetry::new(&TelemetryOptions {
             endpoints: live.endpoints.names(),
             timers: timers(config),
@@ -168,15 +164,15 @@ impl Gateway {
             .and_then(|()| telemetry.register(UsersGauge::new(hub.users_gauge())))
             .map_err(|error| error.to_string())?;
         Ok(Self {
-            admission: Admission::new(max_connections, config.server.max_connections_per_ip),
+            admission: admission(&config.server, room),
             hub,
             stage: watch::Sender::new(Stage::Serving),
             began: Instant::now(),
-            max_connections,
+            pace: OnceLock::new(),
+            room,
             sockets_beside: SOCKETS_BESIDE_MAX.min(files / 4),
             http_sockets: AtomicUsize::new(0),
             admin_sockets: AtomicUsize::new(0),
-            file_room: room,
             telemetry,
             in_force: InForce::new(live),
             gauges,
@@ -198,14 +194,14 @@ impl Gateway {
     pub(crate) fn has_files_beside(&self, sockets: usize) -> bool {
         let admin = self.admin_sockets.load(Ordering::Relaxed);
         let beyond = admin.saturating_sub(admin::GUARANTEED_CONNECTIONS);
-        sockets + beyond < self.file_room
+        sockets + beyond < self.room
     }
 
     fn register_sources(
         &self,
         control: &Runtime,
         shards: &ShardThreads,
-        logging: &crate::telemetry::logging::Logging,
+        logging: &Logging,
     ) -> Result<(), String> {
         let mut runtimes = Runtimes::new().with(RuntimeKind::Control, control.metrics());
         for metrics in shards.runtime_metrics() {
@@ -215,6 +211,18 @@ impl Gateway {
             .register(runtimes)
             .and_then(|()| self.telemetry.register(logging.dropped_lines()))
             .map_err(|error| error.to_string())
+    }
+}
+
+fn admission(server: &Server, room: usize) -> Admission {
+    Admission::new(connections_max(server, room), server.max_connections_per_ip)
+}
+
+/// The configured limit, or what there is room for, if that is less.
+fn connections_max(server: &Server, room: usize) -> usize {
+    match server.max_connections {
+        0 => room,
+        given => given.min(room),
     }
 }
 

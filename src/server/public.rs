@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,6 +35,8 @@ use crate::telemetry::labels::{HttpFailure, Outcome};
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
+/// When the gateway stops, a request that is on its way may still come within this time.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(250);
 /// The part of a `User-Agent` that the log gets.
 const USER_AGENT_BYTES_MAX: usize = 200;
 
@@ -75,11 +77,14 @@ impl PublicListener {
         self.sockets.get()
     }
 
-    /// Accepts until it is aborted.
+    /// Accepts until the gateway serves no longer.
     pub(super) async fn run(self: Rc<Self>, listener: std::net::TcpListener) {
         let listener = tokio::net::TcpListener::from_std(listener)
             .expect("called within the shard's runtime, with a socket that does not block");
-        listen::accept_loop(listener, &*self, |stream, peer| {
+        let mut stage = self.gateway.stage.subscribe();
+        // An error means that the sender is gone, which is the end, too.
+        let stopping = async { drop(stage.wait_for(|stage| *stage != Stage::Serving).await) };
+        listen::accept_until(stopping, listener, &*self, |stream, peer| {
             // Taken now: the loop may accept many before the first task runs.
             let place = Place::take(Rc::clone(&self));
             tokio::task::spawn_local(Rc::clone(&self).serve(stream, peer, place));
@@ -108,17 +113,27 @@ impl PublicListener {
             .max_headers(HEADERS_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let mut stage = self.gateway.stage.subscribe();
-        let mut stopping = pin!(stage.wait_for(|stage| *stage != Stage::Serving));
-        let mut is_stopping = false;
-        let served = poll_fn(|cx| {
-            if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
-                is_stopping = true;
-                // Whoever is silent or between two requests goes at once.
-                Pin::new(&mut connection).graceful_shutdown();
+        let mut served = tokio::select! {
+            biased;
+            served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(served),
+            _ = stage.wait_for(|stage| *stage != Stage::Serving) => None,
+        };
+        if served.is_none() && requests.get() == 0 {
+            let first = poll_fn(|cx| connection.poll_without_shutdown(cx));
+            served = tokio::time::timeout(FIRST_REQUEST_GRACE, first).await.ok();
+        }
+        let served = match served {
+            Some(served) => served,
+            None if requests.get() == 0 => {
+                let unread = connection.into_parts().read_buf;
+                return self.note_half_request(&unread, began.elapsed(), peer);
             }
-            connection.poll_without_shutdown(cx)
-        })
-        .await;
+            None => {
+                // Whoever is between two requests goes at once; an answer is finished first.
+                Pin::new(&mut connection).graceful_shutdown();
+                poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+            }
+        };
         match served {
             Ok(()) => {
                 let parts = connection.into_parts();
@@ -219,6 +234,23 @@ impl PublicListener {
         refusal.response().map(Body::from)
     }
 
+    /// The gateway stops while the first request has come in part, or not at all, which is none.
+    fn note_half_request(&self, read: &[u8], since: Duration, peer: SocketAddr) {
+        if read.is_empty() {
+            return;
+        }
+        HandshakeRefused {
+            endpoint: EndpointIndex::UNKNOWN,
+            outcome: Outcome::ShuttingDown,
+            status: None,
+            duration: since,
+            why: "the gateway stopped before the whole request had come",
+            remote: peer.ip(),
+            request_id: None,
+        }
+        .emit(&self.shard.recorder);
+    }
+
     /// A connection that failed in HTTP. Before the first whole request that is a handshake that
     /// did not come about; later, and without a word of the client's, it is none.
     fn note_failure(&self, error: &hyper::Error, first: bool, since: Duration, peer: SocketAddr) {
@@ -266,11 +298,11 @@ impl AcceptObserver for PublicListener {
 
     /// Whoever sends nothing must not use up the files that the admin side needs.
     fn has_room(&self) -> bool {
-        let Gateway { admission, http_sockets, max_connections, sockets_beside, .. } =
-            &*self.gateway;
+        let Gateway { admission, http_sockets, sockets_beside, .. } = &*self.gateway;
         let sockets = http_sockets.load(Ordering::Relaxed);
         let all = admission.open() + sockets;
-        sockets < *sockets_beside || all < *max_connections && self.gateway.has_files_beside(all)
+        sockets < *sockets_beside
+            || all < admission.connections_max() && self.gateway.has_files_beside(all)
     }
 }
 

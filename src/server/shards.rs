@@ -2,17 +2,17 @@
 
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, mpsc as blocking};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::RuntimeMetrics;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::public::PublicListener;
 use super::{Gateway, Stage};
-use crate::connection::{Shard, ShardParts};
+use crate::connection::{Settings, Shard, ShardParts};
 
 /// How often a stopping shard looks whether its last connection has gone.
 const STOP_POLL: Duration = Duration::from_millis(10);
@@ -20,9 +20,23 @@ const STOP_POLL: Duration = Duration::from_millis(10);
 /// The shard threads of a gateway.
 pub(super) struct ShardThreads {
     threads: Vec<JoinHandle<()>>,
-    /// How many of the threads have ended.
-    ended: watch::Receiver<usize>,
+    ended: watch::Receiver<Ended>,
     metrics: Vec<RuntimeMetrics>,
+    orders: Vec<mpsc::UnboundedSender<Order>>,
+}
+
+/// What has come to its end.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ended {
+    threads: usize,
+    /// Connections that were open when their shard stopped serving them.
+    connections_cut: u64,
+}
+
+/// Settings to be put in force; the sender learns when they are.
+struct Order {
+    settings: Settings,
+    done: oneshot::Sender<()>,
 }
 
 impl ShardThreads {
@@ -31,23 +45,24 @@ impl ShardThreads {
         gateway: &Arc<Gateway>,
         listeners: Vec<TcpListener>,
     ) -> Result<Self, String> {
-        let (mut threads, mut metrics) = (Vec::new(), Vec::new());
-        let (ending, ended) = watch::channel(0);
+        let (mut threads, mut metrics, mut orders) = (Vec::new(), Vec::new(), Vec::new());
+        let (ending, ended) = watch::channel(Ended::default());
         for (index, listener) in listeners.into_iter().enumerate() {
             let gateway = Arc::clone(gateway);
             let ending = EndsThread(ending.clone());
-            let (started, starting) = mpsc::channel();
+            let (started, starting) = blocking::channel();
+            let (order, ordered) = mpsc::unbounded_channel();
+            orders.push(order);
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .spawn(move || {
-                    let _ending = ending;
-                    run_shard(index, &gateway, listener, &started);
+                    run_shard(index, &gateway, listener, (&started, ordered, &ending));
                 })
                 .map_err(|error| format!("cannot start shard {index}: {error}"))?;
             threads.push(thread);
             metrics.push(starting.recv().map_err(|_| format!("shard {index} did not start"))??);
         }
-        Ok(Self { threads, ended, metrics })
+        Ok(Self { threads, ended, metrics, orders })
     }
 
     /// For the scrape.
@@ -58,7 +73,29 @@ impl ShardThreads {
     /// Waits until so many of the threads have ended.
     pub(super) async fn ended(&self, count: usize) {
         // An error means that every sender is gone, which they are when every thread has ended.
-        let _ = self.ended.clone().wait_for(|ended| *ended >= count).await;
+        let _ = self.ended.clone().wait_for(|ended| ended.threads >= count).await;
+    }
+
+    /// Puts other settings in force on every shard that has not ended, and waits until they are.
+    pub(super) async fn adopt(&self, settings: Settings) {
+        let mut waiting = Vec::with_capacity(self.orders.len());
+        for orders in &self.orders {
+            let (done, finished) = oneshot::channel();
+            // An error: the shard has ended.
+            if orders.send(Order { settings, done }).is_ok() {
+                waiting.push(finished);
+            }
+        }
+        for finished in waiting {
+            // As above.
+            let _ = finished.await;
+        }
+    }
+
+    /// Connections that were open when their shard stopped serving them, of the threads that have
+    /// ended.
+    pub(super) fn connections_cut(&self) -> u64 {
+        self.ended.borrow().connections_cut
     }
 
     /// How many there are.
@@ -76,11 +113,17 @@ impl ShardThreads {
 }
 
 /// Counts the end of a thread, by a panic, too.
-struct EndsThread(watch::Sender<usize>);
+struct EndsThread(watch::Sender<Ended>);
+
+impl EndsThread {
+    fn cut(&self, connections: usize) {
+        self.0.send_modify(|ended| ended.connections_cut += connections as u64);
+    }
+}
 
 impl Drop for EndsThread {
     fn drop(&mut self) {
-        self.0.send_modify(|ended| *ended += 1);
+        self.0.send_modify(|ended| ended.threads += 1);
     }
 }
 
@@ -88,7 +131,11 @@ fn run_shard(
     index: usize,
     gateway: &Arc<Gateway>,
     listener: TcpListener,
-    started: &mpsc::Sender<Result<RuntimeMetrics, String>>,
+    (started, orders, ending): (
+        &blocking::Sender<Result<RuntimeMetrics, String>>,
+        mpsc::UnboundedReceiver<Order>,
+        &EndsThread,
+    ),
 ) {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match built {
@@ -111,25 +158,32 @@ fn run_shard(
     // The starter waits for this: it is gone only if the process is ending.
     let _ = started.send(Ok(runtime.metrics()));
     let tasks = LocalSet::new();
-    tasks.block_on(&runtime, run_until_stopped(gateway, &shard, listener));
+    tasks.block_on(&runtime, run_until_stopped(gateway, &shard, listener, orders));
+    ending.cut(shard.connections());
     // What is left is dropped here, which closes and counts it; the shard outlives its tasks.
     drop(tasks);
     shard.close_mailbox();
     drop(shard);
 }
 
-async fn run_until_stopped(gateway: &Arc<Gateway>, shard: &Rc<Shard>, listener: TcpListener) {
+async fn run_until_stopped(
+    gateway: &Arc<Gateway>,
+    shard: &Rc<Shard>,
+    listener: TcpListener,
+    orders: mpsc::UnboundedReceiver<Order>,
+) {
     let mut stage = gateway.stage.subscribe();
     let mut vital = JoinSet::new();
     vital.spawn_local(Rc::clone(shard).run_wheel());
     vital.spawn_local(Rc::clone(shard).run_fan_out());
+    vital.spawn_local(follow(Rc::clone(shard), orders));
     let public = Rc::new(PublicListener::new(Arc::clone(gateway), Rc::clone(shard)));
-    let accepting = vital.spawn_local(Rc::clone(&public).run(listener));
+    vital.spawn_local(Rc::clone(&public).run(listener));
     if let Until::PartLost = serve(&mut stage, &mut vital).await {
         return;
     }
-    accepting.abort();
-    shard.shut_down().await;
+    // The accepting, which alone of the parts ends with the stage, takes in the last sockets first.
+    vital.join_next().await;
     let emptied = async {
         while shard.connections() > 0 || public.sockets() > 0 {
             tokio::time::sleep(STOP_POLL).await;
@@ -137,7 +191,28 @@ async fn run_until_stopped(gateway: &Arc<Gateway>, shard: &Rc<Shard>, listener: 
     };
     tokio::select! {
         () = emptied => {}
+        () = tell(gateway, shard) => {}
         _ = stage.wait_for(|stage| *stage == Stage::Cut) => {}
+    }
+}
+
+/// Tells the connections to go, each in its turn or all at once. Never done: it is for whoever
+/// waits for their end.
+async fn tell(gateway: &Gateway, shard: &Shard) {
+    let stage = *gateway.stage.borrow();
+    match (stage, gateway.pace.get()) {
+        (Stage::Draining, Some(pace)) => shard.drain(pace).await,
+        _ => shard.shut_down().await,
+    }
+    std::future::pending().await
+}
+
+/// Obeys orders, which come as long as the process lives.
+async fn follow(shard: Rc<Shard>, mut orders: mpsc::UnboundedReceiver<Order>) {
+    while let Some(Order { settings, done }) = orders.recv().await {
+        shard.adopt(settings).await;
+        // Whoever asked may be ending.
+        let _ = done.send(());
     }
 }
 
@@ -155,6 +230,8 @@ enum Until {
 /// ends instead, and with it the process, which a supervisor starts anew.
 async fn serve(stage: &mut watch::Receiver<Stage>, vital: &mut JoinSet<()>) -> Until {
     tokio::select! {
+        // The stage first: it is what ends the accepting, too.
+        biased;
         // An error means that the sender is gone, which is the end, too.
         _ = stage.wait_for(|stage| *stage != Stage::Serving) => Until::Stopped,
         _ = vital.join_next() => Until::PartLost,
@@ -182,6 +259,10 @@ mod tests {
     #[test]
     fn a_shard_ends_with_the_process_or_with_one_of_its_parts() {
         check(|_| {}, true, Until::Stopped);
+        let ends = |vital: &mut JoinSet<()>| {
+            vital.spawn_local(async {});
+        };
+        check(ends, true, Until::Stopped);
         let panics = |vital: &mut JoinSet<()>| {
             vital.spawn_local(async { panic!("a defect in the heartbeat") });
         };

@@ -35,6 +35,8 @@ pub enum Input {
     SocketEnded(Cause),
     /// After our Close the peer has sent more than is worth reading.
     TooMuchToDiscard,
+    /// The waits are others from now on.
+    TimesChanged,
     /// Reading goes on after a pause in which no pong could be seen.
     ReadingResumed,
     /// Time has passed.
@@ -223,6 +225,10 @@ impl Machine {
             Input::Tick { head_since_us, reading_paused } => {
                 self.tick_open(head_since_us, reading_paused, times, now)
             }
+            Input::TimesChanged => {
+                self.adopt(times, now);
+                Effects::default()
+            }
             Input::CloseWritten
             | Input::TooMuchToDiscard
             | Input::BytesReceived
@@ -267,11 +273,25 @@ impl Machine {
     /// long it was quiet before: the jitter makes pings late, and behind a queue there are none.
     fn send_ping(&mut self, times: &Times, now: Now) -> [u8; PING_PAYLOAD_BYTES] {
         if self.pings.outstanding() == 0 {
-            let spent_us_max = times.pong_wait_us - times.pong_wait_us / 3;
-            let earliest_us = now.attended_us.saturating_sub(spent_us_max);
-            self.quiet_since_us = self.quiet_since_us.max(earliest_us);
+            self.leave_time_for_pong(times, now);
         }
         self.pings.send(now)
+    }
+
+    fn leave_time_for_pong(&mut self, times: &Times, now: Now) {
+        let spent_us_max = times.pong_wait_us - times.pong_wait_us / 3;
+        let earliest_us = now.attended_us.saturating_sub(spent_us_max);
+        self.quiet_since_us = self.quiet_since_us.max(earliest_us);
+    }
+
+    /// A shorter interval brings the next ping forward, spread over the interval: all connections
+    /// adopt it at the same moment. A ping under way is not too late by a rule made after it.
+    fn adopt(&mut self, times: &Times, now: Now) {
+        let latest_us = now.attended_us.saturating_add(self.pings.jitter(times.ping_interval_us));
+        self.next_ping_us = self.next_ping_us.min(latest_us);
+        if self.pings.outstanding() > 0 {
+            self.leave_time_for_pong(times, now);
+        }
     }
 
     fn step_closed_by_us(
@@ -294,6 +314,7 @@ impl Machine {
                 return self.end(ending_by_us(cause, code, answered), then);
             }
             Input::Tick { .. }
+            | Input::TimesChanged
             | Input::GiveUp(_)
             | Input::Kick(_)
             | Input::BytesReceived
@@ -317,6 +338,7 @@ impl Machine {
                 self.end(ending, Then::Abort)
             }
             Input::Tick { .. }
+            | Input::TimesChanged
             | Input::CloseReceived(_)
             | Input::GiveUp(_)
             | Input::Kick(_)

@@ -249,3 +249,43 @@ fn a_ping_has_time_to_be_answered_however_late_it_went_out() {
     let late = Times { ping_interval_us: 60 * SECOND_US, pong_wait_us: 61 * SECOND_US, ..TIMES };
     check_answerable(late, 0, 20);
 }
+
+#[test]
+fn a_shorter_interval_brings_the_next_ping_forward_and_a_longer_one_does_not_delay_it() {
+    let hourly = Times { ping_interval_us: 3_600 * SECOND_US, ..TIMES };
+    let mut due_us: Vec<_> = (0..20)
+        .map(|seed| {
+            let mut machine = Machine::open(&hourly, seed, at_s(0));
+            assert!(machine.next_due_us(&hourly, None) > 3_000 * SECOND_US);
+            machine.step(Input::TimesChanged, &TIMES, at_s(100));
+            let due_us = machine.next_due_us(&TIMES, None);
+            machine.step(Input::TimesChanged, &hourly, at_s(100));
+            assert_eq!(machine.next_due_us(&hourly, None), due_us);
+            due_us
+        })
+        .collect();
+    assert!(due_us.iter().all(|due_us| (100..=130).contains(&(due_us / SECOND_US))), "{due_us:?}");
+    due_us.sort_unstable();
+    due_us.dedup();
+    assert_eq!(due_us.len(), 20, "not all at the same moment");
+}
+
+#[test]
+fn a_ping_under_way_has_time_to_be_answered_under_a_shorter_wait() {
+    let patient = Times { pong_wait_us: 600 * SECOND_US, ..TIMES };
+    let short = Times { pong_wait_us: 6 * SECOND_US, ..TIMES };
+    let mut machine = Machine::open(&patient, 42, at_s(0));
+    assert!(machine.step(TICK, &patient, at_s(40)).ping.is_some());
+    machine.step(Input::TimesChanged, &short, at_s(41));
+    assert_eq!(machine.step(TICK, &short, at_s(42)).close, None, "a third of the wait is left");
+    assert_eq!(machine.step(TICK, &short, at_s(44)).close, Some(Some(1011)));
+}
+
+#[test]
+fn other_waits_change_nothing_for_a_connection_that_is_closing() {
+    let mut machine = open();
+    machine.step(Input::GiveUp(Cause::Draining), &TIMES, at_s(1));
+    let short = Times { close_wait_us: SECOND_US, ..TIMES };
+    assert_eq!(machine.step(Input::TimesChanged, &short, at_s(1)), Effects::default());
+    assert_eq!(machine.next_due_us(&short, None), 6 * SECOND_US);
+}

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::LogFormat;
 use crate::telemetry::families::{self, Family};
@@ -27,16 +27,46 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// Keeps the log going. Dropping it writes what is queued, for at most about a second; `main`
 /// holds it to its end.
-#[derive(Debug)]
 pub struct Logging {
     dropped: DroppedLines,
+    filter: Box<dyn Replace>,
     _guard: WorkerGuard,
+}
+
+/// The filter in force, whatever the lines look like.
+///
+/// What it costs that the filter can be replaced: nothing for a line that it holds back (each place
+/// that logs remembers the verdict until the next replacement), and a read lock for one that it lets
+/// through, which is small beside making the line.
+trait Replace {
+    fn replace(&self, filter: EnvFilter) -> Result<(), reload::Error>;
+}
+
+impl<S> Replace for reload::Handle<EnvFilter, S> {
+    fn replace(&self, filter: EnvFilter) -> Result<(), reload::Error> {
+        self.reload(filter)
+    }
 }
 
 impl Logging {
     /// `log_lines_dropped_total`, for [`Telemetry::register`](super::Telemetry::register).
     pub fn dropped_lines(&self) -> DroppedLines {
         self.dropped.clone()
+    }
+
+    /// Puts another filter in force, and reports it under the more talkative of the two: a filter
+    /// that lets less through must not swallow the report of its own coming. After an error the old
+    /// one stays.
+    pub fn set_filter(&self, filter: &str, report: impl FnOnce()) -> Result<(), LogError> {
+        let filter = parse_filter(filter)?;
+        let talkative = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+        if talkative < LevelFilter::current() {
+            report();
+            return self.filter.replace(filter).map_err(|_| LogError::Gone);
+        }
+        let replaced = self.filter.replace(filter).map_err(|_| LogError::Gone);
+        report();
+        replaced
     }
 }
 
@@ -60,6 +90,8 @@ pub enum LogError {
     },
     /// The process has a log already.
     AlreadySet,
+    /// The log that the filter belonged to has ended.
+    Gone,
 }
 
 impl fmt::Display for LogError {
@@ -74,6 +106,7 @@ impl fmt::Display for LogError {
                 write!(f, "telemetry.log: {word:?} in {filter:?} is not a level; {HINT}")
             }
             Self::AlreadySet => write!(f, "the log of this process has been set up before"),
+            Self::Gone => write!(f, "telemetry.log: the log has ended"),
         }
     }
 }
@@ -82,7 +115,7 @@ impl std::error::Error for LogError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Filter { source, .. } => Some(source),
-            Self::NotALevel { .. } | Self::AlreadySet => None,
+            Self::NotALevel { .. } | Self::AlreadySet | Self::Gone => None,
         }
     }
 }
@@ -106,27 +139,36 @@ pub fn subscriber(
     out: impl Write + Send + 'static,
 ) -> Result<(Box<dyn Subscriber + Send + Sync>, Logging), LogError> {
     let filter = parse_filter(filter)?;
-    let (queue, logging) = queue(out, QUEUED_LINES_MAX);
+    let (queue, dropped, guard) = queue(out, QUEUED_LINES_MAX);
     // No colours: they would be escape sequences, and none may pass.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Sanitizing(queue))
         .with_ansi(false);
-    let subscriber: Box<dyn Subscriber + Send + Sync> = match format {
-        LogFormat::Json => Box::new(
-            builder
+    let (subscriber, filter): (Box<dyn Subscriber + Send + Sync>, Box<dyn Replace>) = match format {
+        LogFormat::Json => {
+            let builder = builder
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(false)
-                .finish(),
-        ),
-        LogFormat::Pretty => Box::new(builder.finish()),
+                .with_filter_reloading();
+            let filter = builder.reload_handle();
+            (Box::new(builder.finish()), Box::new(filter))
+        }
+        LogFormat::Pretty => {
+            let builder = builder.with_filter_reloading();
+            let filter = builder.reload_handle();
+            (Box::new(builder.finish()), Box::new(filter))
+        }
     };
-    Ok((subscriber, logging))
+    Ok((subscriber, Logging { dropped, filter, _guard: guard }))
 }
 
-fn queue(out: impl Write + Send + 'static, lines_max: usize) -> (NonBlocking, Logging) {
+fn queue(
+    out: impl Write + Send + 'static,
+    lines_max: usize,
+) -> (NonBlocking, DroppedLines, WorkerGuard) {
     let failed = Arc::new(AtomicU64::new(0));
     let writer = FailureCounting {
         out: BufWriter::with_capacity(BATCH_BYTES, out),
@@ -138,8 +180,7 @@ fn queue(out: impl Write + Send + 'static, lines_max: usize) -> (NonBlocking, Lo
         .thread_name("log-writer")
         .finish(writer);
     let overflowed = queue.error_counter();
-    let logging = Logging { dropped: DroppedLines { overflowed, failed }, _guard: guard };
-    (queue, logging)
+    (queue, DroppedLines { overflowed, failed }, guard)
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
@@ -235,12 +276,12 @@ mod tests {
     #[test]
     fn a_stuck_reader_costs_lines_not_time() {
         let (open, gate) = mpsc::channel();
-        let (mut queue, logging) = queue(Gate(gate), 4);
+        let (mut queue, lines, _guard) = queue(Gate(gate), 4);
         let line = vec![b'x'; BATCH_BYTES];
         for _ in 0..20 {
             queue.write_all(&line).unwrap();
         }
-        let dropped = logging.dropped_lines().count();
+        let dropped = lines.count();
         assert!((14..=16).contains(&dropped), "{dropped} dropped");
         drop(open);
     }
@@ -260,13 +301,12 @@ mod tests {
 
     #[test]
     fn lines_that_nobody_takes_are_counted() {
-        let (mut queue, logging) = queue(Broken, 64);
+        let (mut queue, dropped, guard) = queue(Broken, 64);
         let line = vec![b'x'; 2 * BATCH_BYTES];
         for _ in 0..20 {
             queue.write_all(&line).unwrap();
         }
-        let dropped = logging.dropped_lines();
-        drop(logging);
+        drop(guard);
         assert_eq!(dropped.count(), 20);
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use recorder::{End, MessageBytes};
 pub use runtimes::Runtimes;
 pub use scrape::{Scrape, ScrapeSource};
 
-use constants::Constants;
+use constants::{Constants, Timers};
 use control_plane::ControlPlane;
 use export::Counted;
 use process::Process;
@@ -52,7 +52,7 @@ pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub struct TelemetryOptions {
     /// The values of the label `endpoint`; their order gives [`EndpointIndex`]. At most 65,534.
     pub endpoints: Vec<String>,
-    /// What `timeout_seconds{timer}` shows.
+    /// What `timeout_seconds{timer}` shows at first; see [`Telemetry::set_timers`].
     pub timers: Vec<(&'static str, Duration)>,
     /// The version of the program.
     pub version: String,
@@ -65,6 +65,7 @@ pub struct Telemetry {
     registry: Registry,
     blocks: Arc<Blocks>,
     control_plane: ControlPlane,
+    timers: Arc<Timers>,
 }
 
 impl Telemetry {
@@ -74,11 +75,13 @@ impl Telemetry {
             registry: Registry::new(),
             blocks: Arc::new(Blocks::new(options.endpoints.clone())),
             control_plane: ControlPlane::new(),
+            timers: Timers::new(&options.timers),
         };
         let own = "telemetry's own families are valid and have distinct names";
         let counted = Counted(Arc::clone(&telemetry.blocks));
         telemetry.register(counted).expect(own);
-        telemetry.register(Constants::new(options)).expect(own);
+        let constants = Constants::new(options, Arc::clone(&telemetry.timers));
+        telemetry.register(constants).expect(own);
         telemetry.register(Process::new()).expect(own);
         telemetry
     }
@@ -93,6 +96,17 @@ impl Telemetry {
     pub fn register(&self, source: impl ScrapeSource + 'static) -> prometheus::Result<()> {
         let collector = SourceCollector::new(source)?;
         self.registry.register(Box::new(collector))
+    }
+
+    /// What `timeout_seconds{timer}` shows from now on: the times that a reload has put in force.
+    pub fn set_timers(&self, timers: &[(&'static str, Duration)]) {
+        self.timers.set(timers);
+    }
+
+    /// Connections opened and ended so far, over all endpoints: the last line of the log has them,
+    /// since nobody may have scraped the last page.
+    pub fn connection_totals(&self) -> (u64, u64) {
+        self.blocks.connection_totals()
     }
 
     /// The page `/metrics`: its content type and its body, in Prometheus' text format 0.0.4.

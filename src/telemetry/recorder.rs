@@ -67,6 +67,16 @@ impl Blocks {
         total
     }
 
+    /// Connections opened and ended, over all endpoints.
+    pub(crate) fn connection_totals(&self) -> (u64, u64) {
+        let total = self.total();
+        let lifecycle = total.lifecycle.lock();
+        let endpoints = lifecycle.endpoints.iter().chain([&lifecycle.unknown]);
+        endpoints.fold((0, 0), |(opened, ended), endpoint| {
+            (opened + endpoint.connections_opened.get(), ended + endpoint.ended())
+        })
+    }
+
     /// A thread that panicked while it held the lock leaves counts behind, nothing half done that
     /// would matter: better a metric off by one block than no metrics.
     fn lock(&self) -> MutexGuard<'_, Lists> {

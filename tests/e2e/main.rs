@@ -6,11 +6,19 @@
 
 mod support;
 
+mod api_connections;
+mod api_hostile;
+mod api_http;
+mod api_idempotency;
+mod api_keys;
+mod api_publish;
 mod broadcast;
 mod causes;
 mod clients;
 mod command_line;
+mod compose;
 mod compression;
+mod drain;
 mod exposition;
 mod fan_out;
 mod heads;
@@ -18,11 +26,14 @@ mod heartbeat;
 mod hub_load;
 mod limits;
 mod many;
+mod monitoring;
 mod network_loss;
 mod printed_commands;
 mod process;
 mod races;
 mod refusals;
+mod reload;
+mod several_gateways;
 mod stock_rust;
 mod terminal_clients;
 mod through_nginx;

@@ -89,7 +89,7 @@ fn health_says_ready_draining_or_not_reachable() {
     let client = Raw::open(gateway.public, ECHO);
     gateway.signal("TERM");
     wait_for("health to say no", || (health(&url).code != Some(0)).then_some(()));
-    health(&url).refused(1, &["not ready: 503", "shutting down"]);
+    health(&url).refused(1, &["not ready: 503", "draining"]);
     drop(client);
 }
 
@@ -107,7 +107,7 @@ fn without_a_file_it_says_so_in_one_line() {
 
 #[test]
 fn a_signal_ends_it_well_and_a_second_one_at_once() {
-    for signal in ["TERM", "INT"] {
+    for (signal, word) in [("TERM", "draining"), ("INT", "stopping")] {
         let mut gateway = Settings::new().start();
         let mut client = Raw::open(gateway.public, ECHO);
         gateway.signal(signal);
@@ -115,8 +115,8 @@ fn a_signal_ends_it_well_and_a_second_one_at_once() {
         assert!(matches!(close.close_code(), Some(1001 | 1012)), "{close:?}");
         client.send_close(close.close_code().unwrap());
         assert_eq!(gateway.wait_for_exit(), Some(0), "{signal}");
-        let stopping = wait_for("its word", || gateway.log("stopping").pop());
-        assert_eq!(stopping["why"], format!("SIG{signal}"));
+        let word = wait_for("its word", || gateway.log(word).pop());
+        assert_eq!(word["why"], format!("SIG{signal}"));
         assert_eq!(
             wait_for("its last word", || gateway.log("stopped").pop())["connections_left"],
             0

@@ -2,6 +2,7 @@
 //! makes of it, and how its line joins with nginx's own.
 
 mod codes;
+mod draining;
 mod endings;
 mod proxy;
 

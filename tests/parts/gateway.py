@@ -72,15 +72,15 @@ def wait_ready(gateway, child, log):
 
 
 @contextlib.contextmanager
-def running(step):
-    """Starts a gateway with CONFIGURATION; at the end it must leave by itself, with 0, after SIGTERM."""
+def running(step, more=""):
+    """Starts a gateway with CONFIGURATION and more; at the end it must leave by itself, with 0, after SIGTERM."""
     binary = build(LOGS / f"{step}.log")
     public, admin = free_ports(2)
     gateway = Gateway(public, admin)
     log = LOGS / f"{step}-gateway.log"
     with tempfile.TemporaryDirectory() as folder, log.open("w") as output:
         file = Path(folder) / "gaugeway.toml"
-        file.write_text(CONFIGURATION.format(public=public, admin=admin))
+        file.write_text(CONFIGURATION.format(public=public, admin=admin) + more)
         child = subprocess.Popen([binary, "serve", "-c", file], stdout=output, stderr=output, cwd=ROOT)
         try:
             wait_ready(gateway, child, log)

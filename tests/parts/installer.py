@@ -1,6 +1,7 @@
 """The real programs that the tests talk to: where they are, and how those that are missing get here."""
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from workspace import ENV_FILE, LOGS, PARTS, ROOT, STORE, Failed, run, try_outpu
 
 NODE = PARTS / "node"
 VENV = STORE / "venv"
+TOOLS = STORE / "tools"
 AUTOBAHN = STORE / "autobahn"
 
 
@@ -60,20 +62,25 @@ def find_wscat():
     return str(script) if find_node_clients() and script.exists() else None
 
 
-# Python: `websockets` in a virtual environment.
+# Python: virtual environments, one for the client's `websockets`, one for programs; each pinned by its list.
 
 REQUIREMENTS = PARTS / "python" / "requirements.txt"
+TOOL_REQUIREMENTS = PARTS / "python" / "tools.txt"
 
 
-def find_python():
-    return str(VENV / "bin" / "python") if stamped(VENV, digest(REQUIREMENTS)) else None
+def venv_program(name, program, folder, requirements):
+    """A program of a virtual environment; parts of one folder share it."""
 
+    def find():
+        return str(folder / "bin" / program) if stamped(folder, digest(requirements)) else None
 
-def install_python(log):
-    shutil.rmtree(VENV, ignore_errors=True)
-    run([sys.executable, "-m", "venv", VENV], log, 120)
-    run([VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], log, 300)
-    (VENV / ".stamp").write_text(digest(REQUIREMENTS))
+    def install(log):
+        shutil.rmtree(folder, ignore_errors=True)
+        run([sys.executable, "-m", "venv", folder], log, 120)
+        run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "-r", requirements], log, 300)
+        (folder / ".stamp").write_text(digest(requirements))
+
+    return Part(name, find, venv_packages(), install)
 
 
 def venv_packages():
@@ -125,6 +132,58 @@ def cargo_tool(name, version, *packages):
     return Part(name, lambda: which(name), packages, install)
 
 
+# nginx as in compose.yaml, newer than Debian's.
+
+NGINX_MANIFEST = PARTS / "nginx" / "Cargo.toml"
+NGINX_LOCK = PARTS / "nginx" / "Cargo.lock"
+NGINX_BUILD = STORE / "nginx"
+NGINX_LIBRARIES = ("libpcre2-dev", "zlib1g-dev", "libssl-dev")
+NGINX_OPTIONS = (
+    "--error-log-path=stderr",
+    "--with-http_ssl_module",
+    "--with-http_stub_status_module",
+    "--with-cc-opt=-O1",
+)
+
+
+def find_nginx_source():
+    return str(NGINX_BUILD / "objs" / "nginx") if stamped(NGINX_BUILD, digest(NGINX_LOCK)) else None
+
+
+def install_nginx_source(log):
+    run(["cargo", "fetch", "--locked", "--manifest-path", NGINX_MANIFEST], log, 300)
+    about = ["cargo", "metadata", "--offline", "--locked", "--format-version", "1", "--manifest-path", NGINX_MANIFEST]
+    packages = json.loads(try_output(about) or '{"packages": []}')["packages"]
+    crates = [Path(package["manifest_path"]).parent for package in packages if package["name"] == "nginx-src"]
+    if not crates:
+        raise Failed("cargo does not say where it put nginx-src")
+    shutil.rmtree(NGINX_BUILD, ignore_errors=True)
+    shutil.copytree(crates[0] / "nginx", NGINX_BUILD)
+    # Relative paths are looked up from -p, as the shipped configuration means them.
+    run(["sh", "auto/configure", "--prefix=.", *NGINX_OPTIONS], log, 120, cwd=NGINX_BUILD)
+    run(["make", "-j2"], log, 600, cwd=NGINX_BUILD)
+    (NGINX_BUILD / ".stamp").write_text(digest(NGINX_LOCK))
+
+
+# Compose's own reader of its files, as a small Go program.
+
+COMPOSE = PARTS / "compose"
+COMPOSE_CONFIG = STORE / "compose-config"
+COMPOSE_SOURCES = (COMPOSE / "main.go", COMPOSE / "go.mod", COMPOSE / "go.sum")
+
+
+def find_compose_config():
+    return str(COMPOSE_CONFIG / "compose-config") if stamped(COMPOSE_CONFIG, digest(*COMPOSE_SOURCES)) else None
+
+
+def install_compose_config(log):
+    if which("go") is None:
+        raise Failed("needs Go 1.24 or newer on PATH")
+    COMPOSE_CONFIG.mkdir(parents=True, exist_ok=True)
+    run(["go", "build", "-trimpath", "-o", COMPOSE_CONFIG / "compose-config", "."], log, 600, cwd=COMPOSE)
+    (COMPOSE_CONFIG / ".stamp").write_text(digest(*COMPOSE_SOURCES))
+
+
 def find_nightly():
     """Asks for what is installed: `cargo +nightly` could start a download."""
     for line in (try_output(["rustup", "toolchain", "list"], cwd=ROOT) or "").splitlines():
@@ -144,6 +203,7 @@ def find_netns():
 
 CATALOGUE = (
     command("nginx", "nginx"),
+    Part("nginx-1.28", find_nginx_source, NGINX_LIBRARIES, install_nginx_source),
     command("chromium", "chromium"),
     command("prometheus", "prometheus"),
     command("promtool", "prometheus"),
@@ -154,13 +214,15 @@ CATALOGUE = (
     command("node"),
     Part("node-clients", find_node_clients, (), install_node_clients),
     Part("wscat", find_wscat),
-    Part("python", find_python, venv_packages(), install_python),
+    venv_program("python", "python", VENV, REQUIREMENTS),
+    venv_program("schemathesis", "schemathesis", TOOLS, TOOL_REQUIREMENTS),
     cargo_tool("cargo-deny", "0.20.2"),
     cargo_tool("websocat", "1.14.1", "libssl-dev", "pkg-config"),
     Part("python2.7", find_python27),
     Part("autobahn", find_autobahn, (), install_autobahn),
     command("cargo-fuzz"),
     Part("nightly", find_nightly),
+    Part("compose-config", find_compose_config, (), install_compose_config),
     Part("netns", find_netns, () if which("ip") else ("iproute2",)),
 )
 NAMES = tuple(part.name for part in CATALOGUE)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+import api_check
 import conformance
 import gateway
 from workspace import LOGS, NOT_RUN_FILE, PARTS, ROOT, STORE, Failed, run, try_output
@@ -46,19 +47,25 @@ def deny(_context, log):
 
 
 def nginx(context, log):
-    """The shipped configuration, as printed in the README and with every option of nginx/render."""
+    """The shipped configuration, as printed in the README, with every option of nginx/render, and as compose runs it."""
+    debian, newer = context.found["nginx"], context.found["nginx-1.28"]
+    compose = ["--address", "0.0.0.0", "--upstream-file", ROOT / "nginx" / "compose" / "upstream.conf"]
     variants = {
-        "plain": ["--no-tls"],
-        "tls": [],
-        "rendered": ["--balance", "user", "--upstream", "127.0.0.1:8080,127.0.0.1:8090", "--read-timeout", "3s",
-                     "--set", "worker_processes=2", "--set", "worker_shutdown_timeout=2s"],
+        "plain": ([debian, newer], ["--no-tls"]),
+        "tls": ([debian, newer], []),
+        "rendered": ([debian, newer],
+                     ["--balance", "user", "--upstream", "127.0.0.1:8080,127.0.0.1:8090", "--read-timeout", "3s",
+                      "--set", "worker_processes=2", "--set", "worker_shutdown_timeout=2s"]),
+        "compose": ([newer], compose),
+        "compose-by-user": ([newer], [*compose, "--balance", "user"]),
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        for name, options in variants.items():
+        for name, (programs, options) in variants.items():
             target = Path(folder) / name
             # An authority of its own: the tests leave the user's one alone.
             run([ROOT / "nginx" / "render", target, *options], log, 60, env={"CAROOT": str(STORE / "ca")})
-            run([context.found["nginx"], "-t", "-p", target, "-c", "nginx.conf"], log, 60)
+            for program in programs:
+                run([program, "-t", "-p", target, "-c", "nginx.conf"], log, 60)
     return f"{len(variants)} configurations"
 
 
@@ -94,11 +101,19 @@ def promtool(context, log):
     if check.returncode != 0 or findings.strip():
         raise Failed(f"promtool check metrics:\n{findings}")
 
-    files = sorted((ROOT / "prometheus").glob("**/*.yml"))
-    for file in files:
-        kind = "config" if file.stem == "prometheus" else "rules"
-        run([context.found["promtool"], "check", kind, file], log, 60)
+    with tempfile.TemporaryDirectory() as folder:
+        render = [ROOT / "prometheus" / "render", folder, "--gateway", "127.0.0.1:8081,127.0.0.1:8091"]
+        run([*render, "--exporter", "127.0.0.1:9114", "--listen", "127.0.0.1:9091", "--interval", "1s"], log, 60)
+        files = [*sorted((ROOT / "prometheus").glob("**/*.yml")), Path(folder) / "prometheus.yml"]
+        for file in files:
+            kind = "config" if file.stem == "prometheus" else "rules"
+            run([context.found["promtool"], "check", kind, file], log, 60)
     return f"{len(metrics.splitlines())} lines of metrics, {len(files)} files"
+
+
+def schemathesis(context, log):
+    """The API's description against a live gateway, without keys and with one."""
+    return f"{api_check.run_all(context.found['schemathesis'], log)} requests"
 
 
 def autobahn(context, _log):
@@ -127,20 +142,22 @@ def fuzz(context, log):
     return f"{len(targets)} targets, {FUZZ_SECONDS} s each"
 
 
+MONITORING = ("prometheus", "promtool", "prometheus-nginx-exporter")
 CLIENTS = ("node", "node-clients", "wscat", "python", "websocat", "chromium", "curl")
 
 STEPS = (
     Step("fmt", fmt),
     Step("clippy", clippy),
     Step("deny", deny, requires=("cargo-deny",)),
-    Step("nginx", nginx, requires=("nginx", "mkcert", "openssl")),
+    Step("nginx", nginx, requires=("nginx", "nginx-1.28", "mkcert", "openssl")),
     Step(
         "test",
         test,
-        uses=("nginx", "mkcert", "openssl", "prometheus", "promtool", "prometheus-nginx-exporter", "netns", *CLIENTS),
+        uses=("nginx", "nginx-1.28", "mkcert", "openssl", "netns", *MONITORING, "compose-config", *CLIENTS),
     ),
     Step("build", build),
     Step("promtool", promtool, requires=("promtool", "node", "node-clients")),
+    Step("schemathesis", schemathesis, requires=("schemathesis",)),
     Step("autobahn", autobahn, requires=("python2.7", "autobahn")),
     Step("fuzz", fuzz, requires=("cargo-fuzz", "nightly")),
 )

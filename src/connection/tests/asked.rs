@@ -138,7 +138,8 @@ fn a_drain_sends_1012_to_one_after_the_other_and_a_shutdown_1001_to_the_rest() {
         }
         let ending = async {
             // The first has its turn at once, the others not before a very long time.
-            let mut draining = pin!(rig.shard.drain(Duration::from_hours(1000)));
+            let pace = Pace::new(5, Duration::from_hours(1000));
+            let mut draining = pin!(rig.shard.drain(&pace));
             let close = read_frame(&mut peers[0], 0x88);
             let told = tokio::select! {
                 told = close => told,
@@ -215,7 +216,7 @@ fn visitors_kicks_drains_and_ends_race_and_each_connection_is_closed_once() {
                         ushers.push(rig.visit(|| usher.take().unwrap_or_default()).await);
                     }
                 }
-                rig.shard.drain(Duration::ZERO).await;
+                rig.shard.drain(&Pace::new(OPEN as u64, Duration::ZERO)).await;
                 until(|| rig.shard.connections() == 0).await;
                 ushers
             };

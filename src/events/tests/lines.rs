@@ -164,7 +164,7 @@ fn every_other_event_logs_what_it_says() {
         .emit();
         ConfigWarned { field: "heartbeat.pong_wait", why: "short" }.emit();
         GatewayStopping { why: "SIGTERM", connections: 3 }.emit();
-        GatewayStopped { duration: SECOND, connections_left: 0 }.emit();
+        GatewayStopped { duration: SECOND, connections_left: 0, opened: 1, ended: 1 }.emit();
         let (task, message) = (TaskKind::Connection, "index out of bounds");
         TaskPanicked { task, message }.emit(telemetry);
         PingSent.emit(recorder);

@@ -120,7 +120,8 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        let got = check(&ApiKeys::default(), &headers, true);
+        let none = ApiKeys::default();
+        let got = check(&none, &headers, true);
         let got = got.map(|name| assert_eq!(name, ANONYMOUS)).map_err(|problem| problem.code());
         assert_eq!(got, expected, "{host:?} {origin:?}");
     }

@@ -15,8 +15,12 @@ mod problem;
 mod publication;
 mod publish;
 mod query;
+mod request_schemas;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod view;
+mod written;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -103,6 +103,7 @@ impl Problem {
         Self { header: Some((name, value)), ..self }
     }
 
+    #[cfg(test)]
     pub(super) fn code(&self) -> Code {
         self.code
     }

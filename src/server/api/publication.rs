@@ -1,23 +1,17 @@
 //! From the body of a publish request to messages: every mistake is found before anything is sent.
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, de};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
 use super::problem::{Code, Problem};
 use super::query::{check_user_name, quoted, shortened};
+use super::written::{BATCH_MAX, Object, Several, To, Wanted};
 use crate::bus::{Message, Target, UserKey};
 use crate::handshake::Endpoints;
 use crate::wire::{Opcode, SharedFrame};
-
-/// Publications of one request.
-pub(super) const BATCH_MAX: usize = 1000;
 
 /// A frame has at most so many bytes before its payload (RFC 6455 §5.2, unmasked).
 const FRAME_HEADER_BYTES_MAX: usize = 10;
@@ -43,79 +37,6 @@ pub(super) struct Batch {
     pub(super) is_array: bool,
 }
 
-/// One publication as it was sent.
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a publication, which is an object with `to` and a payload"
-)]
-struct Wanted<'a> {
-    to: To,
-    #[serde(default, borrow, deserialize_with = "present")]
-    data: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "present")]
-    text: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    data_base64: Option<String>,
-    #[serde(default = "yes")]
-    compress: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with one of `user`, `endpoint` and `everyone`")]
-struct To {
-    #[serde(default, deserialize_with = "present")]
-    user: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    endpoint: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    everyone: Option<bool>,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-/// A key that is there has a value: `null` is one of `data`, and of nothing else.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
-}
-
-/// Up to [`BATCH_MAX`] publications; more are not even read.
-struct Several<'a>(Vec<Wanted<'a>>);
-
-impl<'de> Deserialize<'de> for Several<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_seq(SeveralVisitor)
-    }
-}
-
-struct SeveralVisitor;
-
-impl<'de> Visitor<'de> for SeveralVisitor {
-    type Value = Several<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of publications")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut several = Vec::new();
-        while several.len() < BATCH_MAX {
-            match seq.next_element()? {
-                Some(wanted) => several.push(wanted),
-                None => return Ok(Several(several)),
-            }
-        }
-        match seq.next_element::<IgnoredAny>()? {
-            None => Ok(Several(several)),
-            Some(_) => Err(de::Error::custom(format!(
-                "there are more than {BATCH_MAX} publications in one request"
-            ))),
-        }
-    }
-}
-
 /// Reads and checks a whole body.
 pub(super) fn read(body: &[u8], rules: &Rules<'_>) -> Result<Batch, Problem> {
     let text = simdutf8::compat::from_utf8(body).map_err(|error| {
@@ -123,7 +44,11 @@ pub(super) fn read(body: &[u8], rules: &Rules<'_>) -> Result<Batch, Problem> {
         Problem::new(Code::BadJson, message)
     })?;
     let is_array = text.trim_ascii_start().starts_with('[');
-    let wanted = if is_array { parse::<Several<'_>>(text)?.0 } else { vec![parse(text)?] };
+    let wanted = if is_array {
+        parse::<Several<'_>>(text)?.0
+    } else {
+        vec![parse::<Object<Wanted<'_>>>(text)?.0]
+    };
     if wanted.is_empty() {
         let message = "the array holds no publication";
         return Err(Problem::new(Code::BadPublication, message)
@@ -145,8 +70,8 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
         let message = error.to_string();
         match error.classify() {
             serde_json::error::Category::Data => {
-                let problem = Problem::new(Code::BadPublication, bounded(&message));
-                problem.field(if path == "." { "body".to_owned() } else { field_of(&path) })
+                let field = field_of(&path, &message);
+                Problem::new(Code::BadPublication, bounded(&message)).field(shortened(&field))
             }
             serde_json::error::Category::Syntax
             | serde_json::error::Category::Eof
@@ -173,8 +98,19 @@ fn bounded(message: &str) -> String {
     format!("{head}…{place}")
 }
 
-fn field_of(path: &str) -> String {
-    shortened(path)
+/// The path of what is wrong: of a key that is missing or repeated the parser tells where it should
+/// stand, and its name in words.
+fn field_of(path: &str, message: &str) -> String {
+    let path = if path == "." { "" } else { path };
+    let key = ["missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|words| message.strip_prefix(words)?.split('`').next());
+    match (path, key) {
+        ("", None) => "body".to_owned(),
+        (path, None) => path.to_owned(),
+        ("", Some(key)) => key.to_owned(),
+        (path, Some(key)) => format!("{path}.{key}"),
+    }
 }
 
 /// Where a publication stands in the body: empty, or `[3]`.
@@ -193,6 +129,7 @@ impl At {
 impl Wanted<'_> {
     fn message(self, at: &At, rules: &Rules<'_>) -> Result<Message, Problem> {
         let Self { to, data, text, data_base64, compress } = self;
+        let Object(to) = to;
         let to = to.target(at, rules)?;
         let (field, opcode, payload) = match (data, text, data_base64) {
             (Some(data), None, None) => {

@@ -25,7 +25,7 @@ pub(super) struct Stats {
     /// The commit it was built from.
     revision: &'static str,
     uptime_seconds: f64,
-    /// `serving`, or how it is ending.
+    /// `serving`, `draining` or `stopping`.
     stage: &'static str,
     /// The number of the newest publication; 0 before the first.
     seq: u64,
@@ -97,6 +97,7 @@ pub(super) async fn stats(api: &Arc<Api>, call: Call<'_>) -> Answered {
         uptime_seconds: gateway.began.elapsed().as_secs_f64(),
         stage: match *gateway.stage.borrow() {
             Stage::Serving => "serving",
+            Stage::Draining => "draining",
             Stage::Stopping | Stage::Cut => "stopping",
         },
         seq: gateway.hub.last_seq(),

@@ -1,77 +1,87 @@
-//! The process is told to end: every client gets 1001, and the exit code is 0.
+//! The process is told to end without delay: every client gets 1001, and the exit code is 0. How it
+//! ends gently is in `drain.rs`.
 
 use super::super::support::{Ends, Raw, Settings, wait_for};
 use super::{BROADCAST, ECHO};
 
 #[test]
-fn sigterm_and_sigint_send_1001_to_everybody_and_end_with_0() {
-    for signal in ["TERM", "INT"] {
-        let mut ends = Ends::of(Settings::new().start());
-        let paths = [ECHO, BROADCAST, ECHO, ECHO, BROADCAST];
-        let mut clients: Vec<_> =
-            paths.iter().map(|path| Raw::open(ends.gateway.public, path)).collect();
-        ends.gateway.signal(signal);
-        for client in &mut clients {
-            let close = client.read_frame().unwrap();
-            assert_eq!(close.close_code(), Some(1001), "SIG{signal}");
-            assert_eq!(&close.payload[2..], b"gateway is shutting down");
-        }
-        // While one is open still, the others are counted already.
-        for client in &mut clients[1..] {
-            client.send_close(1001);
-            assert_eq!(client.read_rest(), (vec![], true));
-        }
-        for _ in &clients[1..] {
-            let line = ends.next_line("shutdown");
-            let said = ["initiator", "cause", "code"].map(|field| line[field].as_str().unwrap());
-            assert_eq!(said, ["gateway", "shutdown", "1001"], "{line}");
-        }
-        ends.check_counts("shutdown");
-        clients[0].send_close(1001);
-        assert_eq!(ends.gateway.wait_for_exit(), Some(0));
-        let last = ends.next_line("the last one");
-        assert_eq!(last["cause"], "shutdown", "{last}");
-        assert_eq!(last["received_code"], 1001, "{last}");
-        let stopped = &ends.gateway.log("stopped");
-        assert_eq!(stopped.len(), 1, "{stopped:?}");
-        assert_eq!(stopped[0]["connections_left"], 0);
+fn sigint_sends_1001_to_everybody_and_ends_with_0() {
+    let mut ends = Ends::of(Settings::new().start());
+    let paths = [ECHO, BROADCAST, ECHO, ECHO, BROADCAST];
+    let mut clients: Vec<_> =
+        paths.iter().map(|path| Raw::open(ends.gateway.public, path)).collect();
+    ends.gateway.signal("INT");
+    for client in &mut clients {
+        let close = client.read_frame().unwrap();
+        assert_eq!(close.close_code(), Some(1001));
+        assert_eq!(&close.payload[2..], b"gateway is shutting down");
     }
+    // While one is open still, the others are counted already.
+    for client in &mut clients[1..] {
+        client.send_close(1001);
+        assert_eq!(client.read_rest(), (vec![], true));
+    }
+    for _ in &clients[1..] {
+        let line = ends.next_line("shutdown");
+        let said = ["initiator", "cause", "code"].map(|field| line[field].as_str().unwrap());
+        assert_eq!(said, ["gateway", "shutdown", "1001"], "{line}");
+    }
+    ends.check_counts("shutdown");
+    clients[0].send_close(1001);
+    assert_eq!(ends.gateway.wait_for_exit(), Some(0));
+    let last = ends.next_line("the last one");
+    assert_eq!(last["cause"], "shutdown", "{last}");
+    assert_eq!(last["received_code"], 1001, "{last}");
+    let stopped = wait_for("its last word", || ends.gateway.log("stopped").pop());
+    assert_eq!(stopped["connections_left"], 0, "{stopped}");
+    assert_eq!(stopped["connections_opened"], 5, "{stopped}");
+    assert_eq!(stopped["connections_ended"], 5, "{stopped}");
 }
 
-/// A client that does not answer: `cut` ends what is left. It sees FIN behind its 1001.
+/// A client that does not answer: `cut` ends what is left. It sees FIN behind its Close.
 #[track_caller]
-fn check_unanswered(settings: Settings, cut: impl FnOnce(&Ends)) {
+fn check_unanswered(settings: Settings, signal: &str, (cause, code): (&str, u16), cut: &[&str]) {
     let mut ends = Ends::of(settings.start());
     let mut client = Raw::open(ends.gateway.public, ECHO);
-    ends.gateway.signal("TERM");
-    assert_eq!(client.read_frame().unwrap().close_code(), Some(1001));
-    cut(&ends);
+    ends.gateway.signal(signal);
+    assert_eq!(client.read_frame().unwrap().close_code(), Some(code));
+    for again in cut {
+        assert_eq!(ends.gateway.metrics().sum("connections", &[]), 1.0, "it still waits");
+        ends.gateway.signal(again);
+    }
     assert_eq!(client.read_rest(), (vec![], true));
     assert_eq!(ends.gateway.wait_for_exit(), Some(0));
-    let line = ends.next_line("an unanswered shutdown");
+    let line = ends.next_line(signal);
     let said = ["initiator", "cause", "code"].map(|field| line[field].as_str().unwrap());
-    assert_eq!(said, ["gateway", "shutdown", "1006"], "{line}");
-    assert_eq!(line["sent_code"], 1001, "{line}");
+    assert_eq!(said, ["gateway", cause, "1006"], "{line}");
+    assert_eq!(line["sent_code"], code, "{line}");
 }
+
+const SHUTDOWN: (&str, u16) = ("shutdown", 1001);
+const DRAINING: (&str, u16) = ("draining", 1012);
 
 #[test]
 fn who_does_not_answer_is_cut_off_by_the_close_deadline() {
-    check_unanswered(Settings::new().set("limits.close_wait=100ms"), |_| {});
+    let settings = || Settings::new().set("limits.close_wait=100ms").set("server.drain_timeout=1h");
+    check_unanswered(settings(), "INT", SHUTDOWN, &[]);
+    check_unanswered(settings(), "TERM", DRAINING, &[]);
 }
 
 #[test]
 fn who_does_not_answer_is_cut_off_by_the_drain_timeout() {
     let settings = Settings::new().set("limits.close_wait=1h").set("server.drain_timeout=100ms");
-    check_unanswered(settings, |_| {});
+    check_unanswered(settings, "TERM", DRAINING, &[]);
 }
 
 #[test]
-fn who_does_not_answer_is_cut_off_by_a_second_signal() {
-    let settings = Settings::new().set("limits.close_wait=1h").set("server.drain_timeout=1h");
-    check_unanswered(settings, |ends| {
-        assert_eq!(ends.gateway.metrics().sum("connections", &[]), 1.0, "it still waits");
-        ends.gateway.signal("TERM");
-    });
+fn who_does_not_answer_is_cut_off_by_a_second_signal_of_either_kind() {
+    for (first, told) in [("TERM", DRAINING), ("INT", SHUTDOWN)] {
+        for second in ["TERM", "INT"] {
+            let patient =
+                Settings::new().set("limits.close_wait=1h").set("server.drain_timeout=1h");
+            check_unanswered(patient, first, told, &[second]);
+        }
+    }
 }
 
 #[test]
@@ -99,7 +109,7 @@ fn nothing_follows_the_1001_while_broadcasts_go_on() {
         .collect();
     let sent = || gateway.metrics().sum("messages_total", &[("direction", "out")]);
     wait_for("broadcasts", || (sent() > 1000.0).then_some(()));
-    gateway.signal("TERM");
+    gateway.signal("INT");
     for thread in threads {
         thread.join().unwrap();
     }

@@ -84,7 +84,7 @@ impl Settings {
             child,
             lines,
             stderr_path,
-            _folder: folder,
+            folder: folder,
             public: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),
         };
@@ -105,7 +105,7 @@ pub struct Gateway {
     child: Child,
     lines: Arc<Mutex<Vec<Value>>>,
     stderr_path: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
     pub public: SocketAddr,
     pub admin: SocketAddr,
 }
@@ -227,6 +227,26 @@ impl Gateway {
             // `pid (name) state …`; the name may hold anything but is the last in brackets.
             |stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")),
         )
+    }
+
+    /// Writes another configuration file, sends SIGHUP and waits for the line that says what came of
+    /// it.
+    #[track_caller]
+    pub fn reload(&self, text: &str) -> Value {
+        std::fs::write(self.folder.path().join("gaugeway.toml"), text).unwrap();
+        self.hang_up()
+    }
+
+    /// Sends SIGHUP and waits for the line that says what came of it.
+    #[track_caller]
+    pub fn hang_up(&self) -> Value {
+        let lines = || {
+            let said = ["configuration reloaded", "configuration not reloaded"];
+            said.into_iter().flat_map(|message| self.log(message)).collect::<Vec<_>>()
+        };
+        let before = lines();
+        self.signal("HUP");
+        wait_for("a reload", || lines().into_iter().find(|line| !before.contains(line)))
     }
 
     /// Waits for the process to end; its exit code.

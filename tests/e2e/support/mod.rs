@@ -1,11 +1,14 @@
 //! What the tests start and look at.
 
+mod api;
 mod deflate;
 mod ends;
 mod gateway;
 mod metrics;
+mod names;
 mod nginx;
 mod parts;
+mod prometheus;
 mod raw;
 
 pub mod refusals;
@@ -13,12 +16,15 @@ mod relay;
 pub mod scrapes;
 mod site;
 pub mod swarm;
+pub use api::Api;
 pub use deflate::{Inflate, deflated_frame};
 pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
+pub use names::Names;
 pub use nginx::{Nginx, NginxSettings, repository};
 pub use parts::{Client, part, part_or_not_run};
+pub use prometheus::{Exporter, Prometheus};
 pub use raw::{Answer, Frame, Opening, Raw, frame, masked_frame};
 pub use relay::Relay;
 pub use site::{Route, Site};

@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{part, wait_for};
+use super::{Names, part, wait_for};
 
 /// How an nginx is to be started in front of gateways.
 pub struct NginxSettings {
+    part: &'static str,
     upstreams: Vec<SocketAddr>,
     options: Vec<String>,
 }
@@ -19,7 +20,22 @@ pub struct NginxSettings {
 impl NginxSettings {
     /// In front of one gateway.
     pub fn new(upstream: SocketAddr) -> Self {
-        Self { upstreams: vec![upstream], options: Vec::new() }
+        Self::before(&[upstream])
+    }
+
+    /// In front of several.
+    pub fn before(upstreams: &[SocketAddr]) -> Self {
+        Self { part: "nginx", upstreams: upstreams.to_vec(), options: Vec::new() }
+    }
+
+    /// As compose runs it: the newer nginx, and gateways found by name.
+    pub fn of_compose(names: &Names, port: u16) -> Self {
+        let upstream = repository().join("nginx/compose/upstream.conf");
+        let nginx = Self { part: "nginx-1.28", upstreams: Vec::new(), options: Vec::new() };
+        nginx
+            .option("--upstream-file", upstream.to_str().unwrap())
+            .option("--set", &format!("resolver={} valid=1s ipv6=off", names.address))
+            .option("--set", &format!("server=gateway:{port} resolve max_fails=0"))
     }
 
     /// An option of `nginx/render` with its value.
@@ -45,14 +61,15 @@ impl NginxSettings {
         let rendered = Command::new(repository().join("nginx/render"))
             .arg(folder.path())
             .args(["--http-port", &plain.to_string(), "--https-port", &tls.to_string()])
-            .args(["--upstream", &upstreams.join(",")])
+            .args((!upstreams.is_empty()).then_some("--upstream"))
+            .args((!upstreams.is_empty()).then(|| upstreams.join(",")))
             .arg("--certs")
             .arg(certificates())
             .args(&self.options)
             .output()
             .unwrap();
         assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
-        let child = Command::new(part("nginx"))
+        let child = Command::new(part(self.part))
             .args(["-p", folder.path().to_str().unwrap(), "-c", "nginx.conf"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -139,7 +156,8 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn free_port() -> u16 {
+/// A port that nobody has just now.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

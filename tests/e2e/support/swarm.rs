@@ -151,6 +151,34 @@ impl Peer {
     }
 }
 
+/// A backend's connection: publishes to an endpoint one message after the other, each once the one
+/// before is answered; the sequence numbers. The messages are `NUMBER INDEX`.
+pub async fn publish_each(
+    admin: SocketAddr,
+    endpoint: &str,
+    number: usize,
+    count: usize,
+) -> Vec<u64> {
+    let mut stream = TcpStream::connect(admin).await.unwrap();
+    let (mut seqs, mut unread) = (Vec::new(), BytesMut::new());
+    for index in 0..count {
+        let body = format!(r#"{{"to":{{"endpoint":"{endpoint}"}},"text":"{number} {index}"}}"#);
+        let head = "POST /api/v1/publish HTTP/1.1\r\nHost: localhost\r\n\
+                    Content-Type: application/json\r\nContent-Length:";
+        let request = format!("{head} {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // The body of the answer is the only one with braces.
+        while !unread.ends_with(b"}") {
+            assert!(stream.read_buf(&mut unread).await.unwrap() > 0, "EOF: {unread:?}");
+        }
+        let answer = unread.split();
+        let body = answer.iter().position(|byte| *byte == b'{').unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer[body..]).unwrap();
+        seqs.push(answer["seq"].as_u64().unwrap_or_else(|| panic!("{answer}")));
+    }
+    seqs
+}
+
 fn take_frame(unread: &mut BytesMut) -> Option<Frame> {
     let short = *unread.get(1)?;
     assert_eq!(short & 0x80, 0, "a server does not mask");
