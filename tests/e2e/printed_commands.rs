@@ -1,4 +1,4 @@
-//! The commands that README.md prints, run as printed and in order: they give what it says.
+//! The commands that README.md and docs/api.md print, run as printed and in order: they give what it says.
 //!
 //! A console block behind the line `<!-- run -->` holds commands (`$ …`), each followed by its output. Only the
 //! ports and the certificate's place are replaced by those of the test.
@@ -13,10 +13,10 @@ struct Printed {
     output: String,
 }
 
-/// Everything printed to be run.
-fn printed() -> Vec<Printed> {
-    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    let blocks = readme.split("<!-- run -->\n").skip(1).map(|rest| {
+/// Everything that a document prints to be run.
+fn printed(document: &str) -> Vec<Printed> {
+    let text = std::fs::read_to_string(repository().join(document)).unwrap();
+    let blocks = text.split("<!-- run -->\n").skip(1).map(|rest| {
         let block = rest.strip_prefix("```console\n").expect("a console block follows the mark");
         block.split_once("\n```\n").expect("the block ends").0
     });
@@ -68,23 +68,36 @@ fn run(site: &Site, command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
-fn the_readmes_commands_give_what_it_says() {
+/// Runs all that a document prints against one site, and compares.
+#[track_caller]
+fn check(document: &str) -> Vec<Printed> {
     let site = Site::start(Settings::new());
-    let printed = printed();
+    let printed = printed(document);
+    assert!(!printed.is_empty(), "{document} prints nothing to be run");
     for Printed { command, output } in &printed {
         let since = Instant::now();
         loop {
-            let got = run(&site, command);
+            let got = run(&site, command).replace('\r', "");
             if got.trim_end() == output.trim_end() {
                 break;
             }
             // A client ends a moment before its end is counted.
             let counted_later = command.contains("/metrics") && since.elapsed() < PATIENCE;
-            assert!(counted_later, "$ {command}\n{got}\nbut README.md says:\n{output}");
+            assert!(counted_later, "$ {command}\n{got}\nbut {document} says:\n{output}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    printed
+}
+
+#[test]
+fn the_apis_commands_give_what_its_document_says() {
+    check("docs/api.md");
+}
+
+#[test]
+fn the_readmes_commands_give_what_it_says() {
+    let printed = check("README.md");
     for (program, scheme) in [
         ("curl", "http:"),
         ("curl", "https:"),

@@ -116,6 +116,7 @@ fn what_operators_do_is_logged_with_its_facts() {
         ConfigReloaded { applied: &[], needs_restart: &[] }.emit(telemetry);
         ConfigReloadFailed { why: "limits.write_wait: not a duration" }.emit(telemetry);
         ApiRequestDenied { why: "unknown key", peer: REMOTE, unlogged: Some(0) }.emit(telemetry);
+        ApiRequestDenied { why: "no line for it", peer: REMOTE, unlogged: None }.emit(telemetry);
         PublishReplayed.emit(telemetry);
         ConnectionsKicked { by: "backend", user: Some("ann"), count: 2, code: 4000 }.emit();
         GatewayDraining { why: "SIGTERM", connections: 3, over: SECOND }.emit();

@@ -121,7 +121,7 @@ fn replayed(api: &Api, answer: &Answer) -> Response<Body> {
     response
 }
 
-async fn send(api: &Api, batch: Batch) -> Result<Answer, Problem> {
+pub(super) async fn send(api: &Api, batch: Batch) -> Result<Answer, Problem> {
     let Batch { messages, is_array } = batch;
     if tokio::time::timeout(ROOM_TIMEOUT, room(api)).await.is_err() {
         let message = "the gateway has been behind with its publications for 5 seconds";
@@ -169,7 +169,7 @@ async fn count_receivers(sequenced: Vec<Sequenced>) -> Box<[u32]> {
 }
 
 impl Answer {
-    fn response(&self) -> Response<Body> {
+    pub(super) fn response(&self) -> Response<Body> {
         let published = |(seq, receivers): (u64, &u32)| {
             let receivers = Some(u64::from(*receivers)).filter(|_| *receivers != UNKNOWN);
             Published { seq, receivers }

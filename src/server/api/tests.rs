@@ -156,16 +156,19 @@ fn what_is_not_json_is_said_to_be_none() {
     not_json(br#"{"to":{"everyone":true},"data":[1,]}"#, "expected value");
     not_json(br#"{"to":{"everyone":true},"data":NaN}"#, "expected value");
     not_json("\u{feff}{}".as_bytes(), "expected value");
-    not_json(&[&b"{\"to\":"[..], &b"[".repeat(1_000_000)].concat(), "");
     not_json(b"{\"to\":{\"everyone\":true},\"text\":\"\xff\"}", "not UTF-8 from byte 32 on");
 }
 
 #[test]
 fn nesting_costs_no_stack() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let body = format!(r#"{{"to":{{"everyone":true}},"data":{}}}"#, deep(100_000));
-    assert!(batch(body).is_ok());
+    let body = |depth| format!(r#"{{"to":{{"everyone":true}},"data":{}}}"#, deep(depth));
+    assert!(batch(body(400)).is_ok());
+    // Read to its end, and only then too large.
+    check_bad(body(100_000), Code::PublicationTooLarge, "data", "200000 bytes");
     check_bad(deep(100_000), Code::BadPublication, "[0]", "a publication");
+    let to = "[".repeat(1_000_000);
+    check_bad(format!(r#"{{"to":{to}"#), Code::BadPublication, "to", "`user`, `endpoint`");
 }
 
 #[test]
@@ -223,4 +226,44 @@ fn the_examples_of_bodies_are_good() {
     for example in examples.values().map(|example| &example["value"]) {
         assert!(batch(Value::to_string(example)).is_ok(), "{example}");
     }
+}
+
+/// An API whose shards look at nothing: everything published waits for ever.
+fn stuck() -> std::sync::Arc<super::Api> {
+    let gateway = crate::server::Gateway::new(Config::default(), 1000);
+    super::Api::new(&std::sync::Arc::new(gateway.unwrap_or_else(|why| panic!("{why}"))))
+}
+
+fn messages(count: usize) -> Vec<crate::bus::Message> {
+    let one = r#"{"to":{"everyone":true},"text":"x"}"#;
+    let mut made = Vec::new();
+    while made.len() < count {
+        made.extend(batch(one).unwrap_or_else(|problem| panic!("{problem:?}")).messages);
+    }
+    made
+}
+
+#[tokio::test]
+async fn receivers_that_are_not_told_in_time_are_left_out() {
+    let api = stuck();
+    let batch = Batch { messages: messages(2), is_array: true };
+    let answer = super::publish::send(&api, batch).await;
+    let answer = answer.unwrap_or_else(|problem| panic!("{problem:?}"));
+    let body = http_body_util::BodyExt::collect(answer.response().into_body()).await.unwrap();
+    assert_eq!(body.to_bytes(), r#"[{"seq":1},{"seq":2}]"#);
+}
+
+#[tokio::test]
+async fn a_gateway_that_stays_behind_publishes_nothing_more() {
+    let api = stuck();
+    let hub = std::sync::Arc::clone(&api.gateway.hub);
+    while hub.congested().is_none() {
+        hub.publish_with_receipts(messages(1000), 0);
+    }
+    let before = hub.last_seq();
+    let batch = Batch { messages: messages(1), is_array: false };
+    let Err(problem) = super::publish::send(&api, batch).await else { panic!("published") };
+    assert_eq!(problem.code(), Code::Congested);
+    assert_eq!(problem.response().headers()["retry-after"], "1");
+    assert_eq!(hub.last_seq(), before, "nothing was published");
 }
