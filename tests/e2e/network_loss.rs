@@ -162,6 +162,13 @@ fn a_gateway_that_stood_still_for_longer_than_pong_wait_loses_nobody_behind_ngin
         let clients = open(CLIENTS, nginx.plain).await;
         gateway.wait_for_connections(CLIENTS);
         until_all_answer(&gateway, CLIENTS).await;
+        // While this thread waits no client runs: each owes an answer when the gateway stops.
+        wait_for("a ping on each that waits for its pong", || {
+            let metrics = gateway.metrics();
+            let [sent, answered] = ["pings_sent_total", "pongs_received_total"];
+            let owed = metrics.sum(sent, &[]) - metrics.sum(answered, &[]);
+            (owed >= CLIENTS as f64).then_some(())
+        });
         gateway.signal("STOP");
         // Longer than a client may be silent.
         tokio::time::sleep(Duration::from_millis(4500)).await;
