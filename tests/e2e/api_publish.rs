@@ -166,14 +166,31 @@ fn a_gateway_that_ends_publishes_nothing_more() {
     let mut api = Api::of(&gateway);
     let body = json!({ "to": { "everyone": true }, "text": "x" });
     api.publish(&body);
-    gateway.signal("TERM");
+    gateway.signal("INT");
     let answer = wait_for("a refusal", || {
         let answer = api.call("POST", "/api/v1/publish", &body.to_string());
         (answer.status != 200).then_some(answer)
     });
     answer.refused("a publication at the end", 503, "shutting_down");
     let stats = api.well("GET", "/api/v1/stats", "");
-    assert_ne!(stats["stage"], "serving");
+    assert_eq!(stats["stage"], "stopping");
+}
+
+#[test]
+fn while_it_drains_those_who_have_not_been_told_get_what_is_published() {
+    let gateway = Settings::new().set("server.drain_timeout=1h").set("server.shards=1").start();
+    let mut clients = [(); 2].map(|()| Raw::open(gateway.public, ECHO));
+    gateway.signal("TERM");
+    let mut api = Api::of(&gateway);
+    wait_for("the drain", || {
+        let stats = api.well("GET", "/api/v1/stats", "");
+        (stats["stage"] == "draining").then_some(())
+    });
+    // The first had its turn at once; the second has it in half an hour.
+    assert_eq!(clients[0].read_close().unwrap().close_code(), Some(1012));
+    let answer = api.publish(&json!({ "to": { "everyone": true }, "text": "still here" }));
+    assert_eq!(answer["receivers"], 1);
+    assert_eq!(next(&mut clients[1]).1, "still here");
 }
 
 #[test]

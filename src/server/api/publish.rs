@@ -182,9 +182,11 @@ impl Answer {
     }
 }
 
+/// While it drains, those whose turn has not come still get what is published.
 fn still_serving(api: &Api) -> Result<(), Problem> {
-    if *api.gateway.stage.borrow() == Stage::Serving {
-        return Ok(());
+    match *api.gateway.stage.borrow() {
+        Stage::Serving | Stage::Draining => return Ok(()),
+        Stage::Stopping | Stage::Cut => {}
     }
     let message = "the gateway is shutting down and publishes nothing any more";
     Err(Problem::new(Code::ShuttingDown, message).hint("send it to another gateway"))

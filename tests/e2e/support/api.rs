@@ -34,7 +34,7 @@ impl Api {
 
     /// Every later request has this `Host`.
     pub fn host(mut self, host: &str) -> Self {
-        self.host = host.to_owned();
+        host.clone_into(&mut self.host);
         self
     }
 
