@@ -35,8 +35,8 @@ use crate::telemetry::labels::{HttpFailure, Outcome};
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
-/// When the gateway stops, a request that is on its way may still come within this time.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(250);
+/// When the gateway stops, a first request that is on its way may still come within this time.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 /// The part of a `User-Agent` that the log gets.
 const USER_AGENT_BYTES_MAX: usize = 200;
 

@@ -167,8 +167,18 @@ fn a_close_of_any_kind_comes_back_with_its_code() {
 }
 
 #[test]
-fn an_end_of_the_gateway_reaches_every_client_on_every_route() {
-    let mut site = Site::start(Settings::new());
+fn a_stop_reaches_every_client_on_every_route() {
+    check_end("INT", "shutdown", 1001);
+}
+
+#[test]
+fn a_drain_reaches_every_client_on_every_route() {
+    check_end("TERM", "draining", 1012);
+}
+
+#[track_caller]
+fn check_end(signal: &str, cause: &str, code: u16) {
+    let mut site = Site::start(Settings::new().set("server.drain_timeout=6s"));
     let steps = json!([{ "wait_close": true }]);
     let running: Vec<_> = Client::ALL
         .into_iter()
@@ -181,18 +191,19 @@ fn an_end_of_the_gateway_reaches_every_client_on_every_route() {
         })
         .collect();
     site.gateway.wait_for_metric("connections", &[("endpoint", ECHO)], running.len() as f64);
-    site.gateway.signal("TERM");
+    site.gateway.signal(signal);
     for (client, route, child) in running {
         let output = child.wait_with_output().unwrap();
         let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(result["close"]["code"], 1001, "{client:?} {route:?}: {result}");
+        assert_eq!(result["close"]["code"], code, "{client:?} {route:?}: {result}");
         assert_eq!(result["close"]["clean"], true, "{client:?} {route:?}: {result}");
     }
     assert_eq!(site.gateway.wait_for_exit(), Some(0));
     let lines = site.gateway.log("connection closed");
     assert_eq!(lines.len(), Client::ALL.len() * Route::ALL.len());
     for line in lines {
-        assert_eq!((&line["cause"], &line["code"]), (&"shutdown".into(), &"1001".into()), "{line}");
+        assert_eq!(line["cause"], cause, "{line}");
+        assert_eq!(line["code"], code.to_string(), "{line}");
     }
 }
 

@@ -136,7 +136,9 @@ fn closes_come_one_after_the_other() {
         (seen.len() >= 5).then_some(())
     });
     assert!(seen.iter().all(|ended| *ended < 20), "others were open still: {seen:?}");
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
     let lines = check_stopped(&mut gateway, 20, 0);
     assert_eq!(count(&lines, "draining", "1012"), 20);
 }

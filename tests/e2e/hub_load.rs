@@ -3,14 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::LocalSet;
 
 use super::support::swarm::{self, Attempt, Peer};
 use super::support::{Gateway, Metrics, Opening, Settings, Site, frame, wait_for};
@@ -120,8 +118,8 @@ struct Expected {
 }
 
 impl Expected {
-    /// Reads until the task is dropped; every byte must be the next one.
-    async fn read(self: Rc<Self>, stream: TcpStream) {
+    /// Reads until it is dropped; every byte must be the next one.
+    async fn read(&self, stream: TcpStream) {
         let (mut at, mut buffer) = (0, vec![0; 2 * PAYLOAD_BYTES]);
         loop {
             stream.readable().await.unwrap();
@@ -186,29 +184,30 @@ fn a_hundred_of_ten_thousand_that_never_read_are_ended_and_the_others_get_everyt
         .set(&format!("limits.send_queue_bytes={QUEUE_BYTES}"))
         .set("limits.close_wait=200ms")
         .start();
-    swarm::run(LocalSet::new().run_until(async {
+    swarm::run(async {
         let connecting =
             (0..RECEIVERS).map(|ordinal| connect(&gateway, ordinal, ordinal >= SLEEPERS));
-        let mut streams: Vec<_> = stream::iter(connecting).buffered(AT_ONCE).collect().await;
+        let mut sleepers: Vec<_> = stream::iter(connecting).buffered(AT_ONCE).collect().await;
+        let healthy = sleepers.split_off(SLEEPERS);
         let mut publisher = Peer::open(&Opening::new(PATH), gateway.public).await;
         let before = gateway.wait_for_connections(RECEIVERS + 1);
-        let expected = Rc::new(Expected::default());
-        let readers: Vec<_> = streams
-            .split_off(SLEEPERS)
-            .into_iter()
-            .map(|stream| tokio::task::spawn_local(Rc::clone(&expected).read(stream)))
-            .collect();
-        let greatest = publish_until_they_have_ended(&gateway, &mut publisher, &expected).await;
-        check_bounds(&before, greatest);
-        check_ends(&gateway.wait_for_connections(HEALTHY + 1));
-        // The others have lost nothing, and go on.
-        expected.bytes.borrow_mut().extend(frame(0x81, b"after all"));
-        publisher.send_frame(1, b"after all").await;
-        expected.until_all_have_it(HEALTHY).await;
-        assert!(readers.iter().all(|reader| !reader.is_finished()), "each still reads");
-        readers.iter().for_each(tokio::task::JoinHandle::abort);
-        drop(streams);
-    }));
+        let expected = Expected::default();
+        let publishing = async {
+            let greatest = publish_until_they_have_ended(&gateway, &mut publisher, &expected).await;
+            check_bounds(&before, greatest);
+            check_ends(&gateway.wait_for_connections(HEALTHY + 1));
+            // The others have lost nothing, and go on.
+            expected.bytes.borrow_mut().extend(frame(0x81, b"after all"));
+            publisher.send_frame(1, b"after all").await;
+            expected.until_all_have_it(HEALTHY).await;
+        };
+        // They read until the publishing is over; what one finds wrong ends the test at once.
+        tokio::select! {
+            () = publishing => {}
+            _ = join_all(healthy.into_iter().map(|stream| expected.read(stream))) => {}
+        }
+        drop(sleepers);
+    });
     check_quiet(&gateway);
 }
 

@@ -236,7 +236,7 @@ fn killing_half_of_the_clients_ends_their_connections_and_no_other() {
 
 /// Opens, and closes unless it stays, until the gateway is gone. The connections that were opened,
 /// and those that the gateway closed.
-async fn churn(gateway: &Gateway, stays: bool, all: &Cell<usize>) -> (usize, usize) {
+async fn churn(gateway: &Gateway, stays: bool, told_by: u16, all: &Cell<usize>) -> (usize, usize) {
     let opening = Opening::new(PATH);
     let (mut opened, mut told) = (0, 0);
     loop {
@@ -253,31 +253,33 @@ async fn churn(gateway: &Gateway, stays: bool, all: &Cell<usize>) -> (usize, usi
         all.set(all.get() + 1);
         if stays {
             let code = peer.read_close().await.expect("a Close");
-            assert_eq!(code, 1001);
+            assert_eq!(code, told_by);
             peer.answer_close(code).await;
             told += 1;
         } else {
             peer.send_frame(8, &1000_u16.to_be_bytes()).await;
             let code = peer.read_close().await.expect("an answer, or the gateway's own Close");
-            assert!([1000, 1001].contains(&code), "{code}");
-            told += usize::from(code == 1001);
+            assert!([1000, told_by].contains(&code), "{code}");
+            told += usize::from(code == told_by);
         }
     }
 }
 
 #[test]
-fn connections_that_race_with_sigterm_are_each_counted_once() {
-    for _ in 0..3 {
-        let mut gateway = Settings::new().set("server.shards=2").start();
+fn connections_that_race_with_the_end_are_each_counted_once() {
+    let ends = [("INT", 1001, "shutdown"), ("TERM", 1012, "draining")];
+    for (signal, code, cause) in [ends, ends].concat() {
+        let settings = Settings::new().set("server.shards=2").set("server.drain_timeout=4s");
+        let mut gateway = settings.start();
         let all = Cell::new(0);
         let totals = swarm::run(async {
             let stopping = async {
                 while all.get() < 500 {
                     tokio::task::yield_now().await;
                 }
-                gateway.signal("TERM");
+                gateway.signal(signal);
             };
-            let clients = (0..60).map(|index| churn(&gateway, index % 3 == 0, &all));
+            let clients = (0..60).map(|index| churn(&gateway, index % 3 == 0, code, &all));
             tokio::join!(join_all(clients), stopping).0
         });
         assert_eq!(gateway.wait_for_exit(), Some(0));
@@ -289,7 +291,7 @@ fn connections_that_race_with_sigterm_are_each_counted_once() {
         let closed = gateway.log("connection closed");
         let causes = |cause: &str| closed.iter().filter(|line| line["cause"] == cause).count();
         assert!(told > 0 && opened > told, "{told} of {opened}");
-        assert_eq!(causes("shutdown"), told);
+        assert_eq!(causes(cause), told);
         assert_eq!(causes("client_close"), opened - told);
     }
 }

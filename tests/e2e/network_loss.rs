@@ -115,20 +115,26 @@ fn killing_one_worker_ends_its_tunnels_and_those_of_no_other() {
                 Some(gateway.log("connection opened")).filter(|lines| lines.len() == clients.len())
             })
             .await;
-            let mut of_each = std::collections::BTreeMap::<String, usize>::new();
+            let mut of_each = std::collections::BTreeMap::<u64, usize>::new();
             for line in lines {
-                *of_each.entry(line["nginx_pid"].to_string()).or_default() += 1;
+                *of_each.entry(line["nginx_pid"].as_u64().unwrap()).or_default() += 1;
             }
             if of_each.len() == 2 {
                 break of_each;
             }
         };
-        let (killed, lost) = of_each.first_key_value().unwrap();
-        assert!(Command::new("kill").args(["-s", "KILL", killed]).status().unwrap().success());
+        let (&killed, lost) = of_each.first_key_value().unwrap();
+        assert!(
+            Command::new("kill")
+                .args(["-s", "KILL", &killed.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         gateway.wait_for_connections(clients.len() - lost);
         check_ends(&gateway, *lost, ["peer", "peer_eof", "1006"]);
         let lines = gateway.log("connection closed");
-        assert!(lines.iter().all(|line| line["nginx_pid"].to_string() == *killed), "{lines:?}");
+        assert!(lines.iter().all(|line| line["nginx_pid"] == killed), "{lines:?}");
         until("the clients to see it", || {
             let finished = clients.iter().filter(|client| client.is_finished());
             (finished.count() == *lost).then_some(())
@@ -156,6 +162,13 @@ fn a_gateway_that_stood_still_for_longer_than_pong_wait_loses_nobody_behind_ngin
         let clients = open(CLIENTS, nginx.plain).await;
         gateway.wait_for_connections(CLIENTS);
         until_all_answer(&gateway, CLIENTS).await;
+        // While this thread waits no client runs: each owes an answer when the gateway stops.
+        wait_for("a ping on each that waits for its pong", || {
+            let metrics = gateway.metrics();
+            let [sent, answered] = ["pings_sent_total", "pongs_received_total"];
+            let owed = metrics.sum(sent, &[]) - metrics.sum(answered, &[]);
+            (owed >= CLIENTS as f64).then_some(())
+        });
         gateway.signal("STOP");
         // Longer than a client may be silent.
         tokio::time::sleep(Duration::from_millis(4500)).await;

@@ -22,6 +22,8 @@ const OPERATORS: usize = 3;
 const USERS: usize = 12;
 /// Connections after which the race ends, one way or the other.
 const CONNECTIONS: usize = 1_200;
+/// Frames after which a client only listens.
+const SENDS_MAX: usize = 30;
 const SEEDS: u64 = 4;
 
 /// xorshift64: the same race for the same seed, as far as the threads allow.
@@ -85,7 +87,11 @@ impl Race<'_> {
                         self.ending.store(true, Ordering::Relaxed);
                         self.gateway.signal("TERM");
                     }
-                    self.live(peer, &format!("c{index}.{life}")).await;
+                    // Some stay until they are told to go.
+                    let stays = self.is_drained && index.is_multiple_of(3);
+                    let frames = [0, 1, 3, 10, 30][self.chance.below(5)];
+                    let frames = if stays { usize::MAX } else { frames };
+                    self.live(peer, &format!("c{index}.{life}"), frames).await;
                 }
                 Attempt::Refused(status) => assert!(self.is_ending() && status == 503, "{status}"),
                 Attempt::Failed(error) => {
@@ -96,12 +102,12 @@ impl Race<'_> {
         }
     }
 
-    /// Sends and receives for a while, then leaves in one of several ways.
-    async fn live(&self, mut peer: Peer, name: &str) {
-        let frames = [0, 1, 3, 10, 30][self.chance.below(5)];
+    /// Receives so many frames, sends now and then, and leaves in one of several ways.
+    async fn live(&self, mut peer: Peer, name: &str, frames: usize) {
         let mut seen = Seen::default();
         for number in 0..frames {
-            if self.chance.below(2) == 0 {
+            // Not for ever: each broadcast would be answered by several others.
+            if number < SENDS_MAX && self.chance.below(2) == 0 {
                 try_send(&mut peer, 1, format!("{name} {number}").as_bytes()).await;
             }
             let frame = peer.read_frame().await.expect("a Close before the end");
@@ -178,7 +184,8 @@ impl Race<'_> {
             .collect();
         let (status, answer) = self.api("POST", "/api/v1/publish", Some(json!(messages))).await?;
         if status != 200 {
-            return self.refused(status, &answer);
+            self.check_refused(status, &answer);
+            return Ok(());
         }
         let seqs: Vec<_> = answer.as_array().unwrap().iter().map(|one| &one["seq"]).collect();
         let first = seqs[0].as_u64().unwrap();
@@ -190,7 +197,8 @@ impl Race<'_> {
     async fn kick_one(&self) -> io::Result<()> {
         let (status, page) = self.api("GET", "/api/v1/connections?limit=50", None).await?;
         if status != 200 {
-            return self.refused(status, &page);
+            self.check_refused(status, &page);
+            return Ok(());
         }
         let open = page["connections"].as_array().unwrap();
         if open.is_empty() {
@@ -207,17 +215,17 @@ impl Race<'_> {
             200 => {
                 let count = answer["disconnected"].as_u64().unwrap();
                 self.kicked.set(self.kicked.get() + count);
-                Ok(())
             }
             // It has ended by itself meanwhile.
-            404 => Ok(()),
-            _ => self.refused(status, &answer),
+            404 => {}
+            _ => self.check_refused(status, &answer),
         }
+        Ok(())
     }
 
-    fn refused(&self, status: u16, answer: &Value) -> io::Result<()> {
+    /// Only a process that ends may refuse.
+    fn check_refused(&self, status: u16, answer: &Value) {
         assert!(self.is_ending() && status == 503, "{status} {answer}");
-        Ok(())
     }
 
     async fn api(&self, method: &str, path: &str, body: Option<Value>) -> io::Result<(u16, Value)> {

@@ -37,17 +37,17 @@ fn it_says_what_is_in_force_and_what_waits_for_a_restart() {
     let counted =
         |outcome: &str| gateway.metrics().sum("config_reloads_total", &[("outcome", outcome)]);
     assert_eq!(said(&gateway.hang_up()), ["unchanged", "", ""]);
-    let live = "[heartbeat]\nping_interval = \"20s\"\n[limits]\nmax_message_bytes = 100\n";
+    let good = "[heartbeat]\nping_interval = \"20s\"\n[limits]\nmax_message_bytes = 100\n";
     let applied = "heartbeat.ping_interval, limits.max_message_bytes";
-    assert_eq!(said(&gateway.reload(live)), ["applied", applied, ""]);
-    let partly = format!("[compression]\nlevel = 9\n{live}[server]\nhandshake_timeout = \"1s\"\n");
+    assert_eq!(said(&gateway.reload(good)), ["applied", applied, ""]);
+    let partly = format!("[compression]\nlevel = 9\n{good}[server]\nhandshake_timeout = \"1s\"\n");
     let waiting = "server.handshake_timeout, compression.level";
     assert_eq!(said(&gateway.reload(&partly)), ["partial", "", waiting]);
     // It waits still, and is said again.
     let more = format!("{partly}drain_timeout = \"7s\"\n");
-    let line = gateway.reload(&more);
-    assert_eq!(said(&line), ["partial", "server.drain_timeout", waiting]);
-    assert_eq!(line["level"], "WARN");
+    let last = gateway.reload(&more);
+    assert_eq!(said(&last), ["partial", "server.drain_timeout", waiting]);
+    assert_eq!(last["level"], "WARN");
     assert_eq!(
         said(&gateway.reload("")),
         ["applied", &format!("server.drain_timeout, {applied}"), ""]
@@ -240,7 +240,9 @@ fn nobody_notices_reloads_that_come_all_the_time() {
         assert_ne!(line["outcome"], "failed", "{line}");
         reloads += 1;
     }
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
     let metrics = gateway.wait_for_metric("disconnects_total", &[("cause", "client_close")], 200.0);
     metrics.check_sums();
     assert_eq!(metrics.sum("disconnects_total", &[]), 200.0, "and no other end");
@@ -262,4 +264,26 @@ fn a_reload_during_a_drain_is_a_reload() {
         assert!(client.reads_fin());
     }
     assert_eq!(json!(gateway.log("stopping").len()), json!(1));
+}
+
+#[test]
+fn keys_of_the_api_change_for_the_next_request_on_an_open_connection() {
+    let file = |keys: &str| format!("[api]\nkeys = [{keys}]\n");
+    let gateway = start(&file("\"a:aaaaaaaaaaaaaaaa\""));
+    let mut backend = Raw::connect(gateway.admin);
+    let mut status = |secret: &str| {
+        let head = format!(
+            "GET /api/v1/stats HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {secret}\r\n\r\n"
+        );
+        backend.send(head.as_bytes());
+        backend.read_answer().status
+    };
+    let [old, new] = ["aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"];
+    assert_eq!((status(old), status(new)), (200, 401));
+    gateway.reload(&file("\"a:aaaaaaaaaaaaaaaa\", \"b:bbbbbbbbbbbbbbbb\""));
+    assert_eq!((status(old), status(new)), (200, 200));
+    let line = gateway.reload(&file("\"b:bbbbbbbbbbbbbbbb\""));
+    assert_eq!(said(&line), ["applied", "api.keys", ""]);
+    assert!(!line.to_string().contains("bbbb"), "no secret is logged: {line}");
+    assert_eq!((status(old), status(new)), (401, 200));
 }

@@ -10,16 +10,12 @@ fn hasty() -> Settings {
     Settings::new().set("limits.close_wait=50ms").set("server.drain_timeout=1h")
 }
 
+type Act = fn(&mut Raw);
+
 /// One client that `prepare` has brought into some state. After SIGTERM and what `then` does, its
 /// end has this cause and code.
 #[track_caller]
-fn check(
-    what: &str,
-    settings: Settings,
-    path: &str,
-    (prepare, then): (fn(&mut Raw), fn(&mut Raw)),
-    code: &str,
-) {
+fn check(what: &str, settings: Settings, path: &str, (prepare, then): (Act, Act), code: &str) {
     let mut gateway = settings.start();
     let mut client = Raw::open(gateway.public, path);
     prepare(&mut client);

@@ -84,7 +84,7 @@ impl Settings {
             child,
             lines,
             stderr_path,
-            folder: folder,
+            folder,
             public: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),
         };

@@ -19,7 +19,9 @@ fn a_drain_reaches_clients_behind_nginx_with_code_and_hint() {
             assert_eq!(client.read_rest(), (vec![], true), "{way}");
         })
     });
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
     assert_eq!(stand.ends.gateway.wait_for_exit(), Some(0));
     for (way, _) in ways {
         let line = stand.ends.next_line(way);

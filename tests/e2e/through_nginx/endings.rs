@@ -78,7 +78,7 @@ fn a_shutdown_reaches_everybody_with_1001() {
     let mut stand = Stand::start(Settings::new(), |nginx| nginx);
     let mut clients: Vec<_> =
         (0..10).flat_map(|_| stand.ways()).map(|(_, address)| open(address, ECHO)).collect();
-    stand.ends.gateway.signal("TERM");
+    stand.ends.gateway.signal("INT");
     for client in &mut clients {
         gets_close(client, 1001);
     }

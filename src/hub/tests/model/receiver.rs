@@ -106,11 +106,7 @@ impl Receiver {
     /// The client reads until nothing is on its way any more.
     pub(super) async fn read_all(&mut self, backlogs: &Backlogs) {
         loop {
-            let mut buffer = [0; 16384];
-            match (&*SockRef::from(&self.peer)).read(&mut buffer) {
-                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            }
+            self.read_now();
             if !self.outbound().has_backlog() {
                 return;
             }
@@ -120,6 +116,14 @@ impl Receiver {
             })
             .await;
             tokio::task::yield_now().await;
+        }
+    }
+
+    fn read_now(&mut self) {
+        let mut buffer = [0; 16384];
+        match (&*SockRef::from(&self.peer)).read(&mut buffer) {
+            Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
     }
 
