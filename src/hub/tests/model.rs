@@ -83,7 +83,9 @@ fn chance_makes_no_receiver_lose_double_or_reorder_anything() {
                 threads.spawn(move || run_seeds((0..SEEDS).filter(|seed| seed % THREADS == thread)))
             })
             .collect();
-        running.into_iter().for_each(|thread| sum.add(&thread.join().expect("its seeds hold")));
+        for thread in running {
+            sum.add(&thread.join().expect("its seeds hold"));
+        }
     });
     // Chance has come everywhere: a test that overflows nothing shows nothing about overflows.
     let Outcome {

@@ -212,7 +212,9 @@ impl<'a> World<'a> {
             [publish(self.hub, other), one.join().expect("it publishes")]
         });
         both.sort_by_key(|batch| batch[0].0.seq);
-        both.into_iter().for_each(|batch| self.reference.publish_batch(batch));
+        for batch in both {
+            self.reference.publish_batch(batch);
+        }
     }
 
     async fn read(&mut self) {
@@ -313,7 +315,9 @@ impl<'a> World<'a> {
                     self.act().await;
                 }
                 if self.reference.is_stopped(shard) {
-                    places.iter().for_each(|place| self.reference.lose(*place));
+                    for place in places {
+                        self.reference.lose(place);
+                    }
                     return false;
                 }
             }
