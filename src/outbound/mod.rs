@@ -11,13 +11,14 @@ pub(crate) mod tests;
 mod writing;
 
 use std::cell::{Cell, RefCell};
+use std::hint::black_box;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 pub use backlog::{Backlogs, LagSample, QueueLimits};
@@ -158,6 +159,16 @@ impl Outbound {
             offset = 0;
         }
         frames.len()
+    }
+
+    /// Has the processor fetch what [`Self::deliver`] will look at, without waiting for it.
+    pub fn fetch(&self) {
+        let stream = self.stream.try_borrow();
+        if let Some(stream) = stream.as_ref().ok().and_then(|stream| stream.as_ref()) {
+            // Looks only at what the runtime knows of the socket.
+            let _ = black_box(stream.try_io(Interest::WRITABLE, || Ok(())));
+        }
+        black_box((self.phase.get(), self.written_bytes.get(), self.totals.get().messages));
     }
 
     /// Sends our Close: the last frame. With `drop_unstarted` the queued frames of which no byte
