@@ -12,8 +12,16 @@ use super::{Delivery, Member};
 use crate::bus::{Target, UserKey};
 use crate::telemetry::EndpointIndex;
 
-/// Receivers served before other work of the shard gets its turn.
+/// Receivers served before other work of the shard gets its turn, fewer where each is owed much.
 const CHUNK: usize = 256;
+
+/// What may be handed to receivers before other work of the shard gets its turn: a few milliseconds
+/// of system calls. A full mailbox's worth, for 256 receivers, takes a quarter of a second.
+const TURN_DELIVERIES: usize = 65_536;
+const TURN_BYTES: usize = 16 << 20;
+
+/// Payload that is compressed before other work of the shard gets its turn.
+const TURN_DEFLATED_BYTES: usize = 256 << 10;
 
 /// Receivers whose memory is asked for together. After a thousand system calls nothing of them is
 /// in the processor's cache: fetched one by one, each would be waited for in turn.
@@ -28,8 +36,22 @@ pub(super) struct Sweep<'a> {
     general: Vec<Vec<usize>>,
     /// By user, in the order of their first publication.
     personal: Vec<(UserKey, Vec<usize>)>,
-    /// Receivers served since the last turn of the others.
-    served: usize,
+    /// What was handed out since the last turn of the others.
+    turn: Turn,
+}
+
+/// How much of a turn has been used up.
+#[derive(Default)]
+struct Turn {
+    receivers: usize,
+    deliveries: usize,
+    bytes: usize,
+}
+
+impl Turn {
+    fn is_over(&self) -> bool {
+        self.receivers >= CHUNK || self.deliveries >= TURN_DELIVERIES || self.bytes >= TURN_BYTES
+    }
 }
 
 impl<'a> Sweep<'a> {
@@ -50,7 +72,7 @@ impl<'a> Sweep<'a> {
                 }
             }
         }
-        Self { local, batch, shard, general, personal, served: 0 }
+        Self { local, batch, shard, general, personal, turn: Turn::default() }
     }
 
     pub(super) async fn run(mut self) {
@@ -72,16 +94,21 @@ impl<'a> Sweep<'a> {
         let mut variants: Vec<((EndpointIndex, bool), Variant<'_>)> = Vec::new();
         for member in members {
             let kind = (member.endpoint, member.takes_deflated);
-            let at = variants.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
+            let known = variants.iter().position(|(known, _)| *known == kind);
+            let at = known.unwrap_or(variants.len());
+            if known.is_none() {
+                count(&variants, self.shard);
                 let general = &self.general[usize::from(member.endpoint.0)];
-                let variant = self.encode(&merged(general, places), member.takes_deflated);
+                let variant = self.encode(&merged(general, places), member.takes_deflated).await;
                 variants.push((kind, variant));
-                variants.len() - 1
-            });
+            }
+            let variant = &variants[at].1;
             member.serve_apart(self.local.batch());
-            variants[at].1.deliver(self.local, member, (self.shard.now)(), self.shard);
-            self.served += 1;
-            if self.served >= CHUNK {
+            variant.deliver(self.local, member, (self.shard.now)(), self.shard);
+            self.turn.receivers += 1;
+            self.turn.deliveries += variant.frames();
+            self.turn.bytes += variant.bytes();
+            if self.turn.is_over() {
                 count(&variants, self.shard);
                 self.yield_now().await;
             }
@@ -91,13 +118,17 @@ impl<'a> Sweep<'a> {
 
     async fn serve_endpoint(&mut self, endpoint: EndpointIndex, places: &[usize]) {
         let members = &self.local.endpoints[usize::from(endpoint.0)];
-        let plain = self.encode(places, false);
+        let plain = self.encode(places, false).await;
         let mut deflated = None;
         let slots = members.borrow().capacity();
         let mut group: SmallVec<[Rc<Member>; GROUP]> = SmallVec::new();
-        for start in (0..slots).step_by(CHUNK) {
-            let now = (self.shard.now)();
-            let end = slots.min(start + CHUNK);
+        let chunk = CHUNK
+            .min(TURN_DELIVERIES / plain.frames().max(1))
+            .min(TURN_BYTES / plain.bytes().max(1))
+            .max(1);
+        for start in (0..slots).step_by(chunk) {
+            let mut now = (self.shard.now)();
+            let end = slots.min(start + chunk);
             for start in (start..end).step_by(GROUP) {
                 let keys = start..end.min(start + GROUP);
                 group.extend(keys.filter_map(|key| members.borrow().get(key).map(Rc::clone)));
@@ -108,10 +139,14 @@ impl<'a> Sweep<'a> {
                     if member.is_served(self.local.batch()) {
                         continue;
                     }
-                    let variant = if member.takes_deflated {
-                        deflated.get_or_insert_with(|| self.encode(places, true))
-                    } else {
-                        &plain
+                    if member.takes_deflated && deflated.is_none() {
+                        plain.count(endpoint, self.shard.recorder);
+                        deflated = Some(self.encode(places, true).await);
+                        now = (self.shard.now)();
+                    }
+                    let variant = match &deflated {
+                        Some(deflated) if member.takes_deflated => deflated,
+                        Some(_) | None => &plain,
                     };
                     variant.deliver(self.local, &member, now, self.shard);
                 }
@@ -124,13 +159,31 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    fn encode(&self, places: &[usize], deflated: bool) -> Variant<'a> {
-        let owed = places.iter().map(|place| &*self.batch[*place]);
-        if deflated { Variant::deflated(owed, self.shard) } else { Variant::plain(owed) }
+    /// Others get their turns while a large batch is compressed: what was delivered before has to be
+    /// counted.
+    async fn encode(&self, places: &[usize], deflated: bool) -> Variant<'a> {
+        let owed = || places.iter().map(|place| &*self.batch[*place]);
+        if !deflated {
+            return Variant::plain(owed());
+        }
+        let mut bytes = 0;
+        for delivery in owed() {
+            let frame = &delivery.publication.frame;
+            if frame.is_deflated() {
+                continue;
+            }
+            frame.deflated(&mut self.shard.deflater.borrow_mut(), self.shard.deflate_min_bytes);
+            bytes += frame.payload_len();
+            if bytes >= TURN_DEFLATED_BYTES {
+                bytes = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        Variant::deflated(owed(), self.shard)
     }
 
     async fn yield_now(&mut self) {
-        self.served = 0;
+        self.turn = Turn::default();
         tokio::task::yield_now().await;
     }
 }

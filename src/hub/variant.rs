@@ -18,6 +18,7 @@ pub(super) struct Variant<'a> {
     frames: Vec<Bytes>,
     facts: Vec<Facts<'a>>,
     any_compressed: bool,
+    bytes: usize,
 }
 
 struct Facts<'a> {
@@ -64,7 +65,18 @@ impl<'a> Variant<'a> {
             });
         }
         let any_compressed = facts.iter().any(|fact| fact.compressed_bytes.is_some());
-        Self { frames, facts, any_compressed }
+        let bytes = frames.iter().map(Bytes::len).sum();
+        Self { frames, facts, any_compressed, bytes }
+    }
+
+    /// How many publications one receiver is owed at most.
+    pub(super) fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Their frames together, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Hands to one receiver whatever was published after it joined.

@@ -50,6 +50,10 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(1);
 /// data resets it, and the other side may lose the answer.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// At the end of the process a request that is under way is answered within this time.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the ending process looks whether it has been.
+const LAST_ANSWERS_POLL: Duration = Duration::from_millis(5);
 
 /// What the connections of the admin side share.
 struct Admin {
@@ -72,6 +76,36 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.admin_sockets.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A request that has no answer yet.
+struct UnderWay<'a>(&'a Gateway);
+
+impl<'a> UnderWay<'a> {
+    fn begin(gateway: &'a Gateway) -> Self {
+        gateway.admin_requests.fetch_add(1, Ordering::Relaxed);
+        Self(gateway)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.admin_requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// When nobody is connected any more, whoever has asked already still gets an answer, but not for
+/// ever: a publisher that were cut off would not know whether to send again.
+pub(super) async fn answer_the_last(gateway: &Gateway) {
+    // The control runtime has one thread: an answer that is there has also been handed to its socket
+    // by the time this looks again.
+    let answered = async {
+        while gateway.admin_requests.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(LAST_ANSWERS_POLL).await;
+        }
+    };
+    // What is left is cut off.
+    let _ = tokio::time::timeout(LAST_ANSWERS_TIMEOUT, answered).await;
 }
 
 /// Serves until it is dropped.
@@ -137,6 +171,7 @@ impl Admin {
         peer: IpAddr,
         place: &Arc<Place>,
     ) -> Result<Response, Infallible> {
+        let _under_way = UnderWay::begin(&self.gateway);
         let started = Instant::now();
         let (parts, mut body) = request.into_parts();
         let method = Method::of(parts.method.as_str());

@@ -72,6 +72,8 @@ pub(crate) struct Gateway {
     pub(crate) http_sockets: AtomicUsize,
     /// Sockets of the admin side now.
     pub(crate) admin_sockets: AtomicUsize,
+    /// Requests of the admin side that have no answer yet.
+    pub(crate) admin_requests: AtomicUsize,
     pub(crate) began: Instant,
 }
 
@@ -132,12 +134,14 @@ fn serve(config: Config, sources: &Sources, logging: &Logging) -> Result<(), Str
         .emit();
         let reloading = Reloading { gateway: &gateway, shards: &shards, logging, sources };
         let admin = admin::serve(Arc::clone(&gateway), admin);
-        tokio::select! {
+        let ended = tokio::select! {
             () = admin => Ok(()),
             () = upkeep(&gateway) => Ok(()),
             () = reload::answer_hangups(hangups, &reloading) => Ok(()),
             ended = drain::until_ended(&gateway, &shards, signals) => ended,
-        }
+        };
+        admin::answer_the_last(&gateway).await;
+        ended
     });
     shards.join();
     ended
@@ -174,6 +178,7 @@ impl Gateway {
             sockets_beside: SOCKETS_BESIDE_MAX.min(files / 4),
             http_sockets: AtomicUsize::new(0),
             admin_sockets: AtomicUsize::new(0),
+            admin_requests: AtomicUsize::new(0),
             telemetry,
             in_force: InForce::new(live),
             gauges,

@@ -198,6 +198,9 @@ async fn run_until_stopped(
         }
     };
     tokio::select! {
+        // Where the end comes behind the first signal at once, the connections are told why before
+        // they are dropped: otherwise they would look like victims of a defect.
+        biased;
         () = emptied => {}
         () = tell(gateway, shard) => {}
         _ = stage.wait_for(|stage| *stage == Stage::Cut) => {}
@@ -246,7 +249,11 @@ async fn serve(stage: &mut watch::Receiver<Stage>, vital: &mut JoinSet<()>) -> U
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
     use super::*;
+    use crate::config::Config;
 
     fn check(parts: fn(&mut JoinSet<()>), stop: bool, expected: Until) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -269,5 +276,35 @@ mod tests {
             vital.spawn_local(async { panic!("a defect in the heartbeat") });
         };
         check(panics, false, Until::PartLost);
+    }
+    /// A connection on a shard that learns only of the last stage, since the signals came together.
+    fn check_cut_at_once() {
+        let gateway = Gateway::new(Config::default(), 1000).unwrap_or_else(|why| panic!("{why}"));
+        let gateway = Arc::new(gateway);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let shards = ShardThreads::start(&gateway, vec![listener]).unwrap();
+        let request = "GET /ws HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.write_all(request.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        gateway.stage.send_replace(Stage::Cut);
+        shards.join();
+        let mut close = Vec::new();
+        client.read_to_end(&mut close).unwrap();
+        assert_eq!(close.get(..4), Some(&[0x88, close.len() as u8 - 2, 0x03, 0xe9][..]), "1001");
+    }
+
+    #[test]
+    fn signals_that_come_together_end_connections_by_shutdown_and_no_defect() {
+        // Which of several ready branches is taken could be drawn by lot.
+        (0..20).for_each(|_| check_cut_at_once());
     }
 }

@@ -82,6 +82,11 @@ impl SharedFrame {
         variant.as_ref().map(|variant| &variant.frame)
     }
 
+    /// Has it been tried already what compressing gives? Then [`Self::deflated`] only looks.
+    pub fn is_deflated(&self) -> bool {
+        self.deflated.get().is_some()
+    }
+
     /// The payload of the compressed variant as it crosses the wire in bytes, if there is one.
     pub fn deflated_payload_bytes(&self) -> Option<u64> {
         let variant = self.deflated.get()?.as_ref()?;

@@ -177,6 +177,22 @@ fn a_gateway_that_ends_publishes_nothing_more() {
 }
 
 #[test]
+fn a_request_that_is_under_way_at_the_end_is_answered() {
+    let mut gateway = Gateway::start();
+    let mut api = Api::of(&gateway);
+    let body = json!({ "to": { "everyone": true }, "text": "x" }).to_string();
+    let expect = [("Expect", "100-continue")];
+    let request = api.request("POST", "/api/v1/publish", &body, &expect);
+    api.raw.send(request.strip_suffix(&body).unwrap().as_bytes());
+    assert!(api.raw.read_head().starts_with("HTTP/1.1 100 "));
+    gateway.signal("INT");
+    wait_for("the end of everything else", || gateway.log("stopped").pop());
+    api.raw.send(body.as_bytes());
+    api.raw.read_answer().refused("a publication at the end", 503, "shutting_down");
+    assert_eq!(gateway.wait_for_exit(), Some(0));
+}
+
+#[test]
 fn while_it_drains_those_who_have_not_been_told_get_what_is_published() {
     let gateway = Settings::new().set("server.drain_timeout=1h").set("server.shards=1").start();
     let mut clients = [(); 2].map(|()| Raw::open(gateway.public, ECHO));

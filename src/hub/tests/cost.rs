@@ -57,3 +57,65 @@ fn a_batch_for_10_000_users_and_a_broadcast_look_at_each_receiver_once() {
         assert!(shard.local.is_empty());
     });
 }
+
+/// Fans out a batch; how often others of the thread got a turn meanwhile, at least.
+async fn turns(shard: &Shard, receivers: &[Receiver], batch: &[(Target, usize, usize)]) -> usize {
+    for (to, messages, bytes) in batch {
+        for number in 0..*messages {
+            let payload = vec![b'a' + (number % 26) as u8; *bytes];
+            shard.hub.send_to(*to, Opcode::Text, &payload);
+        }
+    }
+    let sent_to = |receiver: &Receiver| receiver.member.outbound.totals().messages;
+    let before = sent_to(&receivers[0]);
+    let mut fanning_out = std::pin::pin!(shard.fan_out());
+    let mut turns = 0;
+    std::future::poll_fn(|cx| match fanning_out.as_mut().poll(cx) {
+        std::task::Poll::Ready(()) => std::task::Poll::Ready(()),
+        std::task::Poll::Pending => {
+            turns += 1;
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    let messages: usize = batch.iter().map(|(_, messages, _)| messages).sum();
+    let all = before + messages as u64;
+    assert!(receivers.iter().all(|receiver| sent_to(receiver) == all), "each is served");
+    turns
+}
+
+#[test]
+fn a_large_batch_leaves_turns_to_the_heartbeat_between_few_receivers() {
+    run(async || {
+        let hub = Arc::new(TestHub::new(1));
+        let shard = Shard::new(&hub, 0, ROOMY);
+        let mut receivers = Vec::new();
+        for _ in 0..64 {
+            receivers.push(shard.join_as(Some("anna"), A, false).await);
+        }
+        let anna = Target::User(hub.user_key("anna"));
+        let everybody = Target::Everyone;
+        // One message for each leaves one turn to the others, at the endpoint's end.
+        assert_eq!(turns(&shard, &receivers, &[(everybody, 1, 10)]).await, 1);
+        // 64 receivers x 8,192 messages, in turns of 65,536 deliveries.
+        assert!(turns(&shard, &receivers, &[(everybody, 8192, 10)]).await >= 8);
+        assert!(turns(&shard, &receivers, &[(anna, 8192, 10)]).await >= 8);
+        // 64 receivers x 4 MiB, in turns of 16 MiB.
+        assert!(turns(&shard, &receivers, &[(everybody, 4, 1 << 20)]).await >= 16);
+        assert!(turns(&shard, &receivers, &[(anna, 4, 1 << 20)]).await >= 16);
+    });
+}
+
+#[test]
+fn a_large_batch_leaves_turns_to_the_heartbeat_while_it_is_compressed() {
+    run(async || {
+        let hub = Arc::new(TestHub::new(1));
+        let shard = Shard::new(&hub, 0, ROOMY);
+        let receivers = [shard.join_as(Some("anna"), A, true).await];
+        let anna = Target::User(hub.user_key("anna"));
+        for to in [Target::Endpoint(A), anna] {
+            // 2 MiB in turns of 256 KiB.
+            assert!(turns(&shard, &receivers, &[(to, 512, 4096)]).await >= 8);
+        }
+    });
+}

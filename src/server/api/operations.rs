@@ -60,6 +60,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             Code::IdempotencyMismatch,
             Code::ShuttingDown,
             Code::Congested,
+            Code::NoAnswer,
             Code::InternalError,
         ],
     },

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant as Moment, timeout_at};
 
 use super::problem::{Code, Problem, json};
 use super::publication::{self, Batch, Rules};
@@ -20,8 +21,8 @@ use crate::hub::Sequenced;
 use crate::server::{Live, Stage};
 use crate::telemetry::labels::Source;
 
-/// How long a publication waits for room on its way to the shards.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a publication waits for room on its way to the shards, from the time its body has come.
+pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the answer waits for the shards' counts of receivers.
 const RECEIPTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is told to whoever met [`ROOM_TIMEOUT`], in seconds.
@@ -55,7 +56,7 @@ pub(super) struct Answer {
 const UNKNOWN: u32 = u32::MAX;
 
 /// How a request asked to be recognised.
-struct Recognised {
+pub(super) struct Recognised {
     key: Digest,
     fingerprint: Digest,
 }
@@ -69,13 +70,14 @@ pub(super) async fn publish(api: &Arc<Api>, call: Call<'_>, body: &mut Body) -> 
     let batch = read_batch(api, live, &body)?;
     let recognised = header.map(|key| recognise(key, call.caller, &body));
     drop(body);
+    let room_by = Moment::now() + ROOM_TIMEOUT;
     let (api, place) = (Arc::clone(api), Arc::clone(call.place));
     // A client that leaves must not stop this half-way: it would not know whether to send again.
     let work = tokio::spawn(async move {
         let _place = place;
         match recognised {
-            None => send(&api, batch).await.map(|answer| answer.response()),
-            Some(recognised) => send_once(&api, batch, &recognised).await,
+            None => send(&api, batch, room_by).await.map(|answer| answer.response()),
+            Some(recognised) => send_once(&api, batch, &recognised, room_by).await,
         }
     });
     work.await.map_err(|_| Problem::new(Code::InternalError, "publishing has failed"))?
@@ -90,15 +92,24 @@ fn read_batch(api: &Api, live: &Live, body: &[u8]) -> Result<Batch, Problem> {
     publication::read(body, &rules)
 }
 
-async fn send_once(api: &Arc<Api>, batch: Batch, recognised: &Recognised) -> super::Answered {
+/// Those that wait for one another's failure share the time: each keeps its own `room_by`, so that
+/// repeated requests cannot queue up behind a gateway that stays behind.
+pub(super) async fn send_once(
+    api: &Arc<Api>,
+    batch: Batch,
+    recognised: &Recognised,
+    room_by: Moment,
+) -> super::Answered {
     let Recognised { key, fingerprint } = *recognised;
     let ticket: Ticket<Answer> = loop {
         match api.idempotency.claim(key, fingerprint, Instant::now()) {
             Claim::First(ticket) => break ticket,
             Claim::Replay(answer) => return Ok(replayed(api, &answer)),
             Claim::UnderWay(pending) => {
-                if let Some(answer) = pending.answer().await {
-                    return Ok(replayed(api, &answer));
+                match timeout_at(room_by + RECEIPTS_TIMEOUT, pending.answer()).await {
+                    Ok(Some(answer)) => return Ok(replayed(api, &answer)),
+                    Ok(None) => {}
+                    Err(_) => return Err(still_under_way()),
                 }
             }
             Claim::Mismatch => {
@@ -109,9 +120,16 @@ async fn send_once(api: &Arc<Api>, batch: Batch, recognised: &Recognised) -> sup
             }
         }
     };
-    let answer = Arc::new(send(api, batch).await?);
+    let answer = Arc::new(send(api, batch, room_by).await?);
     ticket.finish(&answer, answer.receivers.len(), Instant::now());
     Ok(answer.response())
+}
+
+fn still_under_way() -> Problem {
+    let message = "another request with this Idempotency-Key is under way, and has been for long";
+    Problem::new(Code::NoAnswer, message)
+        .hint("send it again with the same key: it is published once")
+        .header(header::RETRY_AFTER, RETRY_AFTER)
 }
 
 fn replayed(api: &Api, answer: &Answer) -> Response<Body> {
@@ -121,9 +139,10 @@ fn replayed(api: &Api, answer: &Answer) -> Response<Body> {
     response
 }
 
-pub(super) async fn send(api: &Api, batch: Batch) -> Result<Answer, Problem> {
+pub(super) async fn send(api: &Api, batch: Batch, room_by: Moment) -> Result<Answer, Problem> {
     let Batch { messages, is_array } = batch;
-    if tokio::time::timeout(ROOM_TIMEOUT, room(api)).await.is_err() {
+    // Past the moment this still takes room that is there.
+    if timeout_at(room_by, room(api)).await.is_err() {
         let message = "the gateway has been behind with its publications for 5 seconds";
         return Err(Problem::new(Code::Congested, message)
             .hint("nothing was published: try again later")
@@ -156,11 +175,11 @@ async fn room(api: &Api) {
 }
 
 async fn count_receivers(sequenced: Vec<Sequenced>) -> Box<[u32]> {
-    let deadline = tokio::time::Instant::now() + RECEIPTS_TIMEOUT;
+    let deadline = Moment::now() + RECEIPTS_TIMEOUT;
     let mut counts = Vec::with_capacity(sequenced.len());
     for Sequenced { receivers, .. } in sequenced {
         // Past the deadline this still takes what has come already.
-        let counted = tokio::time::timeout_at(deadline, receivers).await;
+        let counted = timeout_at(deadline, receivers).await;
         let count = counted.ok().and_then(Result::ok);
         // No process has that many sockets.
         counts.push(count.map_or(UNKNOWN, |count| u32::try_from(count).unwrap_or(UNKNOWN)));
@@ -212,7 +231,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Problem>
 }
 
 /// Keys of two callers never meet, and one caller learns nothing of another's.
-fn recognise(key: &HeaderValue, caller: &str, body: &Bytes) -> Recognised {
+pub(super) fn recognise(key: &HeaderValue, caller: &str, body: &Bytes) -> Recognised {
     // The name of a caller holds no NUL.
     let key = Sha256::new().chain_update(caller).chain_update([0]).chain_update(key.as_bytes());
     let fingerprint = Sha256::new()

@@ -234,6 +234,10 @@ fn stuck() -> std::sync::Arc<super::Api> {
     super::Api::new(&std::sync::Arc::new(gateway.unwrap_or_else(|why| panic!("{why}"))))
 }
 
+fn room_by() -> tokio::time::Instant {
+    tokio::time::Instant::now() + super::publish::ROOM_TIMEOUT
+}
+
 fn messages(count: usize) -> Vec<crate::bus::Message> {
     let one = r#"{"to":{"everyone":true},"text":"x"}"#;
     let mut made = Vec::new();
@@ -247,23 +251,49 @@ fn messages(count: usize) -> Vec<crate::bus::Message> {
 async fn receivers_that_are_not_told_in_time_are_left_out() {
     let api = stuck();
     let batch = Batch { messages: messages(2), is_array: true };
-    let answer = super::publish::send(&api, batch).await;
+    let answer = super::publish::send(&api, batch, room_by()).await;
     let answer = answer.unwrap_or_else(|problem| panic!("{problem:?}"));
     let body = http_body_util::BodyExt::collect(answer.response().into_body()).await.unwrap();
     assert_eq!(body.to_bytes(), r#"[{"seq":1},{"seq":2}]"#);
 }
 
+/// The same, with more than fits before it.
+fn congested() -> std::sync::Arc<super::Api> {
+    let api = stuck();
+    while api.gateway.hub.congested().is_none() {
+        api.gateway.hub.publish_with_receipts(messages(1000), 0);
+    }
+    api
+}
+
 #[tokio::test]
 async fn a_gateway_that_stays_behind_publishes_nothing_more() {
-    let api = stuck();
+    let api = congested();
     let hub = std::sync::Arc::clone(&api.gateway.hub);
-    while hub.congested().is_none() {
-        hub.publish_with_receipts(messages(1000), 0);
-    }
     let before = hub.last_seq();
     let batch = Batch { messages: messages(1), is_array: false };
-    let Err(problem) = super::publish::send(&api, batch).await else { panic!("published") };
+    let Err(problem) = super::publish::send(&api, batch, room_by()).await else {
+        panic!("published")
+    };
     assert_eq!(problem.code(), Code::Congested);
     assert_eq!(problem.response().headers()["retry-after"], "1");
     assert_eq!(hub.last_seq(), before, "nothing was published");
+}
+
+#[tokio::test]
+async fn those_who_repeat_a_request_do_not_queue_up_behind_a_gateway_that_stays_behind() {
+    let api = congested();
+    let (key, body) = (http::HeaderValue::from_static("key"), bytes::Bytes::new());
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (api, batch) = (api.clone(), Batch { messages: messages(1), is_array: false });
+        let recognised = super::publish::recognise(&key, "caller", &body);
+        all.spawn(async move {
+            let answered = super::publish::send_once(&api, batch, &recognised, room_by()).await;
+            answered.map(drop).map_err(|problem| problem.code())
+        });
+    }
+    // One after the other they would take ten times as long.
+    let answers = tokio::time::timeout(3 * super::publish::ROOM_TIMEOUT, all.join_all()).await;
+    assert!(answers.unwrap().iter().all(|answer| *answer == Err(Code::Congested)));
 }
