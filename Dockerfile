@@ -9,9 +9,11 @@ COPY src src
 ARG GAUGEWAY_REVISION=unknown
 # The caches outlive the build, so that a change of the source compiles the source only. What is in a cache is not in the
 # image: the program is copied out.
+# Cargo goes by times, and an older checkout has older ones: without the touch it would be given the newer program.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin gaugeway \
+    touch src/lib.rs src/main.rs \
+    && cargo build --release --locked --bin gaugeway \
     && cp target/release/gaugeway /usr/local/bin/gaugeway
 
 FROM debian:12.12-slim AS certificates

@@ -31,11 +31,6 @@ impl Sources {
     /// The sources of this process: the named file, else `./gaugeway.toml` where there is one; its
     /// environment; its hard limit of open files (to which the server raises the soft one).
     pub fn of_process(file: Option<PathBuf>, flags: Flags) -> Self {
-        let default_file = || {
-            let path = PathBuf::from(DEFAULT_FILE);
-            // A dangling link counts as present: it was meant, and reading it says what is wrong.
-            path.symlink_metadata().is_ok().then_some(path)
-        };
         Self {
             file: file.or_else(default_file),
             environment: std::env::vars_os().collect(),
@@ -43,6 +38,20 @@ impl Sources {
             open_files_max: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
         }
     }
+
+    /// The same for a reload. Where there was no file, `./gaugeway.toml` may have been written since:
+    /// a reload that passed it over would say that nothing has changed.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { file: self.file.clone().or_else(default_file), ..self.clone() }
+    }
+}
+
+/// `./gaugeway.toml`, if it is there.
+fn default_file() -> Option<PathBuf> {
+    let path = PathBuf::from(DEFAULT_FILE);
+    // A dangling link counts as present: it was meant, and reading it says what is wrong.
+    path.symlink_metadata().is_ok().then_some(path)
 }
 
 /// Where a configuration came from.

@@ -83,7 +83,7 @@ impl Reloading<'_> {
     /// changes nothing.
     async fn reload(&self) {
         let telemetry = &self.gateway.telemetry;
-        match load_apart(self.sources.clone()).await {
+        match load_apart(self.sources.again()).await {
             Ok(loaded) => self.apply(&loaded).await,
             Err(why) => ConfigReloadFailed { why: &why }.emit(telemetry),
         }

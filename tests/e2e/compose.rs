@@ -131,7 +131,8 @@ fn every_service_is_pinned_and_checked_and_every_mounted_path_exists() {
     assert!(dockerfile.contains(&format!("FROM rust:{version}-")), "the pinned Rust, {version}");
     let start = words(&project["services"]["nginx"]["command"]);
     let script = start[1].strip_prefix("/gaugeway/").unwrap();
-    assert!(repository().join("nginx").join(script).exists(), "{start:?}");
+    let script = std::fs::read_to_string(repository().join("nginx").join(script)).unwrap();
+    assert!(script.contains(" --forwarded replace"), "nginx is the first proxy there");
 }
 
 /// With a version of at least two numbers.

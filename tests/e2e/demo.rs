@@ -201,22 +201,37 @@ fn im_asks_for_a_user_before_it_connects() {
 }
 
 #[test]
-fn nothing_scrolls_sideways_on_a_phone() {
+fn a_name_that_every_endpoint_refuses_is_told_before_it_is_sent() {
     let site = Site::start(Settings::new());
-    let user = "a-name-without-any-place-to-break-it-".repeat(3);
+    for (name, told) in [("ö".repeat(65), "has 130"), ("an\tna".to_owned(), "control characters")]
+    {
+        let steps = json!([
+            { "fill": ["#user", name] }, { "click": "#toggle" }, { "wait_text": ["#user-error", told] },
+            { "fill": ["#user", "ö".repeat(64)] }, { "click": "#toggle" },
+            { "wait_text": ["#state", "Connected"] },
+        ]);
+        Visit::start(&url(&site), &json!({}), &steps).values();
+    }
+}
+
+#[test]
+fn nothing_scrolls_sideways_whatever_is_in_it() {
+    let site = Site::start(Settings::new());
+    // The longest name there is, without any place to break it.
     let steps = connected(
         ECHO,
-        &user,
+        &"m".repeat(128),
         &json!([
             { "fill_length": ["#text", 3000] }, { "click": "#send" },
             { "wait_count": ["#log .in", 1] }, { "click": "#toggle" },
             { "wait_text": ["#end-code", "1000"] },
-            { "evaluate": "document.scrollingElement.scrollWidth <= innerWidth" },
+            { "evaluate": "[document.scrollingElement, ...document.querySelectorAll('.card, #log')]
+                .every((box) => box.scrollWidth <= box.clientWidth)" },
             { "evaluate": "[...document.querySelectorAll('input, select, textarea')]
                 .every((field) => parseFloat(getComputedStyle(field).fontSize) >= 16)" },
         ]),
     );
-    for width in [320, 360] {
+    for width in [320, 360, 700, 1280] {
         let options = json!({ "viewport": { "width": width, "height": 640 } });
         let seen = Visit::start(&url(&site), &options, &steps).values();
         assert_eq!(seen, [json!(true), json!(true)], "{width}");

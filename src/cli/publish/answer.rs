@@ -68,6 +68,10 @@ fn refusal(answer: &Answer, url: &str) -> String {
                     let _ = write!(said, "\n{name}: {value}");
                 }
             }
+            // A gateway that has no such path: its public listener.
+            if code == "not_found" {
+                said += "\nIs --url the admin listener? Clients have another one";
+            }
             said
         }
         Err(_) => format!(
@@ -127,6 +131,8 @@ mod tests {
                 "\nhint: there is /ws",
             ]),
         );
+        let not_found = r#"{"error":{"code":"not_found","message":"there is nothing"}}"#;
+        check(404, not_found, true, Err(&["there is nothing", "\nIs --url the admin listener?"]));
         let unauthorized = r#"{"error":{"code":"unauthorized","message":"a key is needed"}}"#;
         check(401, unauthorized, true, Err(&["a key is needed", "GAUGEWAY_API_KEY"]));
         check(401, "", true, Err(&["401", ": nothing\n", "--key-file"]));

@@ -7,6 +7,8 @@ const CHARACTERS_SHOWN_MAX = 2000;
 const BYTES_SHOWN_MAX = 64;
 /** Sent messages that are waiting to come back; older ones are given up. */
 const AWAITED_MAX = 200;
+/** A longer name is refused by every endpoint, and a browser would not tell why. In UTF-8, unlike the field's `maxlength`. */
+const USER_BYTES_MAX = 128;
 
 /** @type {Record<string, HTMLElement>} every element of the page with an id, by that id */
 const view = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
@@ -130,12 +132,21 @@ function show({ socket, isOver }, state, text) {
 function connect() {
   const [endpoint] = view.endpoint.selectedOptions;
   const user = view.user.value.trim();
-  const missing = "needsUser" in endpoint.dataset && !user;
-  userError(missing ? "This endpoint refuses a client without a user name." : "");
-  if (missing) return view.user.focus();
+  const mistake = userMistake(endpoint, user);
+  userError(mistake);
+  if (mistake) return view.user.focus();
   for (const id of ["rtt", "compression", "sent", "received"]) view[id].textContent = "–";
   view["rtt-note"].textContent = view["compression-note"].textContent = "";
   connection = new Connection(endpoint, user);
+}
+
+/** Why the endpoint would refuse this user; empty if it would not. */
+function userMistake({ dataset }, user) {
+  if ("needsUser" in dataset && !user) return "This endpoint refuses a client without a user name.";
+  const bytes = new TextEncoder().encode(user).length;
+  if (bytes > USER_BYTES_MAX) return `A user name has at most ${USER_BYTES_MAX} bytes; this one has ${bytes}.`;
+  if (/\p{Cc}/u.test(user)) return "A user name has no control characters, such as tabs.";
+  return "";
 }
 
 function userError(text) {

@@ -34,6 +34,7 @@ impl NginxSettings {
         let nginx = Self { part: "nginx-1.28", upstreams: Vec::new(), options: Vec::new() };
         nginx
             .option("--upstream-file", upstream.to_str().unwrap())
+            .option("--forwarded", "replace")
             .option("--set", &format!("resolver={} valid=1s ipv6=off", names.address))
             .option("--set", &format!("server=gateway:{port} resolve max_fails=0"))
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::super::support::{NginxSettings, Raw, Settings, wait_for};
+use super::super::support::{NginxSettings, Opening, Raw, Settings, wait_for};
 use super::{ECHO, Stand, open};
 
 const EOF: [&str; 3] = ["peer", "peer_eof", "1006"];
@@ -146,7 +146,7 @@ fn the_lines_of_nginx_and_the_gateway_join() {
 #[test]
 fn a_client_cannot_say_where_it_comes_from() {
     let mut stand = Stand::start(Settings::new(), |nginx| nginx);
-    let opening = super::Opening::new(ECHO)
+    let opening = Opening::new(ECHO)
         .header("X-Request-ID", "forged")
         .header("X-Nginx-Host", "forged")
         .header("X-Nginx-Pid", "1")
@@ -159,4 +159,19 @@ fn a_client_cannot_say_where_it_comes_from() {
         assert_ne!(line[field], "forged", "{line}");
     }
     assert_ne!(line["nginx_pid"], 1, "{line}");
+}
+
+#[test]
+fn a_client_that_nginx_sees_in_a_trusted_network_cannot_choose_its_address_where_nginx_is_first() {
+    // As with Docker's own proxy, from whose address such clients come: the gateway trusts 127.0.0.1.
+    for (how, address) in [("append", "203.0.113.9"), ("replace", "127.0.0.1")] {
+        let stand = Stand::start(Settings::new(), |nginx| nginx.option("--forwarded", how));
+        let opening = Opening::new(ECHO).header("X-Forwarded-For", "203.0.113.9");
+        for (_, way) in stand.ways() {
+            opening.open(way);
+        }
+        let lines = || stand.ends.gateway.log("connection opened");
+        let lines = wait_for("both to be logged", || Some(lines()).filter(|all| all.len() == 2));
+        assert!(lines.iter().all(|line| line["remote"] == address), "{how}: {lines:?}");
+    }
 }
