@@ -97,7 +97,8 @@ impl<'a> Variant<'a> {
             payload_bytes += fact.payload_bytes;
         }
         member.outbound.count_messages(accepted as u64, payload_bytes);
-        if self.any_compressed && accepted > 0 {
+        // Written once only: a write would make the processor carry the line back to memory.
+        if self.any_compressed && accepted > 0 && !member.context_lost.get() {
             member.context_lost.set(true);
         }
         if accepted < owed.len() {
