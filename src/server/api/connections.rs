@@ -205,14 +205,15 @@ async fn kick(
     let work = tokio::spawn(async move {
         let _place = place;
         let reason: Arc<str> = reason.into();
-        let kicks = visit(&api, || Kick {
+        // Not given up when the caller is: what happens late must be logged, too.
+        let kicks = visit_all(&api.gateway.hub, || Kick {
             whom: whom.clone(),
             code,
             reason: Arc::clone(&reason),
             seen: 0,
             kicked: 0,
         })
-        .await?;
+        .await;
         let (seen, kicked) =
             kicks.iter().fold((0, 0), |(seen, kicked), it| (seen + it.seen, kicked + it.kicked));
         let user = match &whom {
@@ -222,9 +223,10 @@ async fn kick(
         if seen > 0 {
             ConnectionsKicked { by: &by, user, count: kicked, code }.emit();
         }
-        Ok((seen, kicked))
+        (seen, kicked)
     });
-    work.await.map_err(|_| Problem::new(Code::InternalError, "disconnecting has failed"))?
+    let done = tokio::time::timeout(VISIT_TIMEOUT, work).await.map_err(|_| no_answer())?;
+    done.map_err(|_| Problem::new(Code::InternalError, "disconnecting has failed"))
 }
 
 /// Sends a visitor to each shard and waits for all, but not for ever.
@@ -233,10 +235,12 @@ pub(super) async fn visit<V: Visitor>(
     visitor: impl FnMut() -> V,
 ) -> Result<Vec<V>, Problem> {
     let visits = visit_all(&api.gateway.hub, visitor);
-    tokio::time::timeout(VISIT_TIMEOUT, visits).await.map_err(|_| {
-        let message = "a part of the gateway did not answer within 5 seconds";
-        Problem::new(Code::NoAnswer, message).hint("try again; /metrics shows tick_lag_seconds")
-    })
+    tokio::time::timeout(VISIT_TIMEOUT, visits).await.map_err(|_| no_answer())
+}
+
+fn no_answer() -> Problem {
+    let message = "a part of the gateway did not answer within 5 seconds";
+    Problem::new(Code::NoAnswer, message).hint("try again; /metrics shows tick_lag_seconds")
 }
 
 /// Code and reason of a Close that an operator wants.
