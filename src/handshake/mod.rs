@@ -11,6 +11,7 @@
 mod admission;
 mod authority;
 mod endpoints;
+mod error_answer;
 mod examine;
 mod forwarded;
 mod origin;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use admission::{Admission, Permit};
 pub use endpoints::{EndpointPolicy, Endpoints};
+pub use error_answer::ErrorAnswer;
 pub use examine::examine;
 pub use forwarded::{ClientOrigin, NginxHop, Proxies};
 pub use origin::AllowedOrigins;

@@ -1,8 +1,8 @@
 //! The answer to a request that does not become a WebSocket.
 
 use http::{HeaderValue, Response, StatusCode, header};
-use serde::Serialize;
 
+use super::ErrorAnswer;
 use crate::telemetry::labels::Outcome;
 
 /// Seconds after which a client that met the overall limit may come back.
@@ -30,21 +30,6 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// Seconds, for the header `Retry-After` (RFC 9110 §10.2.3).
     pub retry_after: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    error: ErrorBody<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    code: &'static str,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
 }
 
 impl Refusal {
@@ -115,14 +100,8 @@ impl Refusal {
     /// The HTTP response: JSON `{"error":{"code","message","field"?,"hint"?}}`, and the headers
     /// that the status asks for.
     pub fn response(&self) -> Response<String> {
-        let body = Body {
-            error: ErrorBody {
-                code: self.outcome.as_str(),
-                message: &self.message,
-                field: self.field,
-                hint: self.hint.as_deref(),
-            },
-        };
+        let code = self.outcome.as_str();
+        let body = ErrorAnswer::new(code, &self.message, self.field, self.hint.as_deref());
         let body = serde_json::to_string(&body).expect("strings in a struct always serialise");
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header, request};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response as HttpResponse};
 use axum::routing::get;
 use axum::{Json, Router};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -27,7 +26,7 @@ use super::listen::{self, AcceptObserver};
 use super::{Gateway, Live, Stage, demo};
 use crate::connection::{ConnectionTask, Opened, Rules, Shard};
 use crate::events::{AcceptFailed, HandshakeRefused, HttpConnectionFailed};
-use crate::handshake::{Permit, Proxies, Refusal, Ticket, examine};
+use crate::handshake::{ErrorAnswer, Permit, Proxies, Refusal, Ticket, examine};
 use crate::telemetry::EndpointIndex;
 use crate::telemetry::labels::{HttpFailure, Outcome};
 
@@ -373,6 +372,6 @@ pub(super) async fn method_not_allowed() -> impl IntoResponse {
     error(StatusCode::METHOD_NOT_ALLOWED, "bad_method", "this path answers GET only")
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> impl IntoResponse + use<> {
-    (status, Json(json!({ "error": { "code": code, "message": message } })))
+fn error(status: StatusCode, code: &str, message: &str) -> HttpResponse {
+    (status, Json(ErrorAnswer::new(code, message, None, None))).into_response()
 }

@@ -12,8 +12,7 @@ use tokio::task::{JoinHandle, LocalSet};
 
 use super::support::swarm::{self, Attempt, Peer};
 use super::support::{
-    Gateway, Metrics, Nginx, NginxSettings, Opening, Settings, masked_frame, part_or_not_run,
-    wait_for,
+    Gateway, Metrics, Nginx, NginxSettings, Opening, Settings, in_namespace, masked_frame, wait_for,
 };
 
 const PATH: &str = "/ws-notifications";
@@ -184,40 +183,13 @@ fn a_gateway_that_stood_still_for_longer_than_pong_wait_loses_nobody_behind_ngin
 
 const TEST: &str =
     "network_loss::a_client_whose_network_vanishes_behind_nginx_is_given_up_and_no_other_is";
-const INSIDE: &str = "TEST_RUNS_INSIDE_A_NAMESPACE";
 /// The address of those who will vanish. It goes, and with it every way to them.
 const LOST: &str = "10.77.0.2";
 
-/// A network namespace; it goes with the test.
-struct Namespace(String);
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
-    }
-}
-
-/// Runs itself again in a namespace of its own, whose addresses may be taken away.
+/// In a namespace of its own, whose addresses may be taken away.
 #[test]
 fn a_client_whose_network_vanishes_behind_nginx_is_given_up_and_no_other_is() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside();
-    }
-    let Some(ip) = part_or_not_run("netns", TEST) else { return };
-    let namespace = Namespace(format!("gaugeway-loss-{}", std::process::id()));
-    let run = |arguments: &[&str]| Command::new(&ip).args(arguments).status().unwrap().success();
-    assert!(run(&["netns", "add", &namespace.0]));
-    assert!(run(&["-n", &namespace.0, "link", "set", "lo", "up"]));
-    let test = std::env::current_exe().unwrap();
-    let output = Command::new(&ip)
-        .args(["netns", "exec", &namespace.0])
-        .arg(test)
-        .args(["--exact", TEST, "--nocapture"])
-        .env(INSIDE, "yes")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    in_namespace(TEST, inside);
 }
 
 fn address(verb: &str) {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::connections::{Connections, Disconnected};
 use super::operations::{Action, COMMON_CODES, KEYED_CODES, KEYLESS_CODES, OPERATIONS, Operation};
-use super::problem::{self, Code, ErrorAnswer};
+use super::problem::{self, Code};
 use super::publish::Published;
 use super::request_schemas::{
     UUID_EXAMPLE, idempotency_key, named, path_parameters, publish_body, query_parameter,
@@ -17,6 +17,7 @@ use super::stats::Stats;
 use super::view::Connection;
 use super::written::BATCH_MAX;
 use super::{Answered, Call};
+use crate::handshake::ErrorAnswer;
 
 pub(super) fn describe(call: &Call<'_>) -> Answered {
     call.query()?;

@@ -2,8 +2,9 @@
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::handshake::ErrorAnswer;
 
 /// One table: variant, code, status, what it means.
 macro_rules! codes {
@@ -64,29 +65,6 @@ pub(super) struct Problem {
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
-/// Every error of the API.
-#[derive(Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ErrorAnswer<'a> {
-    error: ErrorDetail<'a>,
-}
-
-/// What is wrong.
-#[derive(Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ErrorDetail<'a> {
-    /// For programs, from a closed list.
-    code: &'a str,
-    /// For people.
-    message: &'a str,
-    /// The path in the body (`[3].to.user`), the parameter or the header that is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'a str>,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
-}
-
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), field: None, hint: None, header: None }
@@ -115,13 +93,8 @@ impl Problem {
 
     pub(super) fn response(&self) -> Response<Body> {
         let Self { code, message, field, hint, header } = self;
-        let error = ErrorDetail {
-            code: code.as_str(),
-            message,
-            field: field.as_deref(),
-            hint: hint.as_deref(),
-        };
-        let mut response = json(code.status(), &ErrorAnswer { error });
+        let answer = ErrorAnswer::new(code.as_str(), message, field.as_deref(), hint.as_deref());
+        let mut response = json(code.status(), &answer);
         if let Some((name, value)) = header.as_deref() {
             response.headers_mut().insert(name, value.clone());
         }

@@ -2,42 +2,15 @@
 
 use std::process::Command;
 
-use super::super::support::{Ends, Raw, Settings, part_or_not_run};
+use super::super::support::{Ends, Raw, Settings, in_namespace};
 use super::ECHO;
 
 const TEST: &str = "causes::network::a_path_that_is_gone_is_a_network_error";
-const INSIDE: &str = "TEST_RUNS_INSIDE_A_NAMESPACE";
 
-/// A network namespace; it goes with the test.
-struct Namespace(String);
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
-    }
-}
-
-/// Runs itself again in a namespace of its own, where the loopback interface may be taken down.
+/// In a namespace of its own, where the loopback interface may be taken down.
 #[test]
 fn a_path_that_is_gone_is_a_network_error() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside();
-    }
-    let Some(ip) = part_or_not_run("netns", TEST) else { return };
-    let namespace = Namespace(format!("gaugeway-{}", std::process::id()));
-    let run = |arguments: &[&str]| Command::new(&ip).args(arguments).status().unwrap().success();
-    assert!(run(&["netns", "add", &namespace.0]));
-    assert!(run(&["-n", &namespace.0, "link", "set", "lo", "up"]));
-    let test = std::env::current_exe().unwrap();
-    let output = Command::new(&ip)
-        .args(["netns", "exec", &namespace.0])
-        .arg(test)
-        .args(["--exact", TEST, "--nocapture"])
-        .env(INSIDE, "yes")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    in_namespace(TEST, inside);
 }
 
 fn inside() {

@@ -7,16 +7,17 @@ mod ends;
 mod gateway;
 mod metrics;
 mod names;
+mod namespace;
 mod nginx;
 mod parts;
 mod prometheus;
 mod raw;
-
 pub mod refusals;
 mod relay;
 pub mod scrapes;
 mod site;
 pub mod swarm;
+
 pub use api::{Api, first_line};
 pub use browser::Visit;
 pub use deflate::{Inflate, deflated_frame};
@@ -24,6 +25,7 @@ pub use ends::Ends;
 pub use gateway::{Gateway, Settings};
 pub use metrics::Metrics;
 pub use names::Names;
+pub use namespace::in_namespace;
 pub use nginx::{Nginx, NginxSettings, repository};
 pub use parts::{Client, part, part_or_not_run};
 pub use prometheus::{Exporter, Prometheus};
