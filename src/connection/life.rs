@@ -197,8 +197,8 @@ impl Life {
                 let payload = Bytes::copy_from_slice(incoming.payload);
                 let frame = SharedFrame::new(incoming.opcode, payload);
                 let to = Target::Endpoint(self.endpoint());
-                PublicationSequenced { source: labels::Source::Client }.emit(&self.shard.recorder);
                 self.shard.hub.publish(Message { to, frame }, now.real_us);
+                PublicationSequenced { source: labels::Source::Client }.emit(&self.shard.recorder);
             }
         }
     }

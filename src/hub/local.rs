@@ -15,6 +15,10 @@ use crate::state::Now;
 use crate::telemetry::{EndpointIndex, Recorder};
 use crate::wire::Deflater;
 
+/// Deliveries for each whose lag is measured: a clock value in every queued frame would cost more
+/// than what it tells. Of what a receiver is owed together it is the oldest publication's.
+const SAMPLED_ONE_IN: u32 = 16;
+
 /// What a shard lends to its fan-out.
 pub struct FanOut<'a> {
     /// Counts what is sent.
@@ -102,7 +106,3 @@ impl Local {
         &self.endpoints[usize::from(endpoint.0)]
     }
 }
-
-/// See `gaugeway_delivery_lag_seconds`: a clock value in each queued frame would cost more than
-/// what it tells.
-const SAMPLED_ONE_IN: u32 = 16;

@@ -1,5 +1,7 @@
 //! The way out over real sockets: what the peer reads is what was accepted, in that order.
 
+mod lag;
+
 use std::future::poll_fn;
 use std::time::Duration;
 

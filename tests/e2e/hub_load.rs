@@ -78,6 +78,12 @@ fn a_thousand_clients_get_a_hundred_broadcasts_each_once_in_one_order_through_ng
         deliveries
     );
     assert_eq!(metrics.sum("fanout_duration_seconds_count", &[]), BROADCASTS as f64);
+    // One in 16, of each of the two shards for itself; the last of them are counted with the next tick.
+    let sampled = wait_for("the lag of every sixteenth delivery", || {
+        let sampled = site.gateway.metrics().sum("delivery_lag_seconds_count", &[]);
+        (sampled >= (deliveries / 16.0).floor() - 2.0).then_some(sampled)
+    });
+    assert!(sampled <= deliveries / 16.0, "{sampled} of {deliveries}");
 }
 
 const RECEIVERS: usize = 10_000;
