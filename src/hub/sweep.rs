@@ -118,14 +118,15 @@ impl<'a> Sweep<'a> {
 
     async fn serve_endpoint(&mut self, endpoint: EndpointIndex, places: &[usize]) {
         let members = &self.local.endpoints[usize::from(endpoint.0)];
-        let plain = self.encode(places, false).await;
-        let mut deflated = None;
+        let payloads =
+            places.iter().map(|place| self.batch[*place].publication.frame.payload_len());
+        let bytes: usize = payloads.sum();
+        let chunk =
+            CHUNK.min(TURN_DELIVERIES / places.len().max(1)).min(TURN_BYTES / bytes.max(1)).max(1);
+        // Plain and deflated, each made for the first receiver that takes it.
+        let mut variants: [Option<Variant<'_>>; 2] = [None, None];
         let slots = members.borrow().capacity();
         let mut group: SmallVec<[Rc<Member>; GROUP]> = SmallVec::new();
-        let chunk = CHUNK
-            .min(TURN_DELIVERIES / plain.frames().max(1))
-            .min(TURN_BYTES / plain.bytes().max(1))
-            .max(1);
         for start in (0..slots).step_by(chunk) {
             let mut now = (self.shard.now)();
             let end = slots.min(start + chunk);
@@ -139,23 +140,24 @@ impl<'a> Sweep<'a> {
                     if member.is_served(self.local.batch()) {
                         continue;
                     }
-                    if member.takes_deflated && deflated.is_none() {
-                        plain.count(endpoint, self.shard.recorder);
-                        deflated = Some(self.encode(places, true).await);
+                    let kind = usize::from(member.takes_deflated);
+                    if variants[kind].is_none() {
+                        self.count_all(endpoint, &variants);
+                        variants[kind] = Some(self.encode(places, member.takes_deflated).await);
                         now = (self.shard.now)();
                     }
-                    let variant = match &deflated {
-                        Some(deflated) if member.takes_deflated => deflated,
-                        Some(_) | None => &plain,
-                    };
+                    let variant = variants[kind].as_ref().expect("it was made for this receiver");
                     variant.deliver(self.local, &member, now, self.shard);
                 }
             }
-            plain.count(endpoint, self.shard.recorder);
-            if let Some(deflated) = &deflated {
-                deflated.count(endpoint, self.shard.recorder);
-            }
+            self.count_all(endpoint, &variants);
             self.yield_now().await;
+        }
+    }
+
+    fn count_all(&self, endpoint: EndpointIndex, variants: &[Option<Variant<'_>>]) {
+        for variant in variants.iter().flatten() {
+            variant.count(endpoint, self.shard.recorder);
         }
     }
 
