@@ -8,6 +8,7 @@ pub mod connection;
 pub mod events;
 pub mod handshake;
 pub mod hub;
+pub mod load;
 pub mod outbound;
 pub mod server;
 pub mod state;

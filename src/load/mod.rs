@@ -1,0 +1,15 @@
+//! `gaugeway load`: a load client for any WebSocket server.
+//!
+//! A [`Scenario`] says what to do, a [`Share`] which part of it one process does, and a [`Report`]
+//! what came of it; reports of several processes or machines add up to one.
+
+mod histogram;
+mod report;
+mod scenario;
+
+pub use histogram::Histogram;
+pub use report::{Connections, Messages, Misbehaved, Report};
+pub use scenario::{
+    Kind, Lifetime, Misbehaviour, Misconduct, Payload, Publishing, Scenario, Share, Sizes, Storm,
+    Work,
+};
