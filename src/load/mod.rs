@@ -4,10 +4,12 @@
 //! what came of it; reports of several processes or machines add up to one.
 
 mod histogram;
+mod progress;
 mod report;
 mod scenario;
 
 pub use histogram::Histogram;
+pub use progress::{Phase, Progress};
 pub use report::{Connections, Messages, Misbehaved, Report};
 pub use scenario::{
     Kind, Lifetime, Misbehaviour, Misconduct, Payload, Publishing, Scenario, Share, Sizes, Storm,
