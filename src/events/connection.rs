@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::Level;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::text::{NAME_CHARS_MAX, PROSE_CHARS_MAX, bounded};
 use crate::state::{Cause, CloseLabel};
@@ -63,7 +64,7 @@ impl ConnectionOpened<'_> {
         recorder.connection_opened(connection.endpoint, handshake);
         tracing::event!(
             Level::INFO,
-            connection_id = %connection.id,
+            connection_id = &*connection.id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]),
             request_id = name(connection.request_id).as_deref(),
             endpoint = recorder.endpoint_name(connection.endpoint),
             remote = %connection.remote,
@@ -202,7 +203,7 @@ impl ConnectionClosed<'_> {
         } = self;
         tracing::event!(
             Level::INFO,
-            connection_id = %connection.id,
+            connection_id = &*connection.id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]),
             request_id = name(connection.request_id).as_deref(),
             endpoint,
             remote = %connection.remote,

@@ -9,6 +9,10 @@ pub(crate) const PROSE_CHARS_MAX: usize = 256;
 
 /// The text, or its first `chars_max` characters and `…`. Escaping is the log writer's work.
 pub(crate) fn bounded(text: &str, chars_max: usize) -> Cow<'_, str> {
+    // A character takes a byte or more.
+    if text.len() <= chars_max {
+        return Cow::Borrowed(text);
+    }
     match text.char_indices().nth(chars_max) {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),

@@ -1,10 +1,8 @@
 //! No log line can do anything to a terminal or forge a second line, whatever a client sent.
 //!
-//! The formatters escape most of it (`serde_json` everything below U+0020), but not DEL and the C1
-//! controls in JSON, nor line feeds in a `Display`ed field of the plain format; so the last word is
-//! here, where whole lines pass.
+//! JSON is escaped where its strings are written; the formatter of plain lines escapes most of it,
+//! but no line feeds in a `Display`ed field, so there the last word is here, where whole lines pass.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -19,7 +17,7 @@ impl<W: Write> Write for Sanitizing<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match escaped(line) {
             None => self.0.write_all(line)?,
-            Some(escaped) => self.0.write_all(escaped.as_bytes())?,
+            Some(escaped) => self.0.write_all(&escaped)?,
         }
         Ok(line.len())
     }
@@ -42,33 +40,39 @@ where
 }
 
 /// The line with its dangerous characters escaped; `None` if it has none.
-fn escaped(line: &[u8]) -> Option<String> {
+fn escaped(line: &[u8]) -> Option<Vec<u8>> {
     let (text, end) = match line.strip_suffix(b"\n") {
         Some(text) => (text, "\n"),
         None => (line, ""),
     };
-    // C2 leads the C1 controls, E2 the separators and direction overrides. Both lead harmless
-    // characters too; only the slow path tells.
-    let suspicious = |byte: &u8| matches!(byte, 0..=0x1f | 0x7f | 0xc2 | 0xe2);
-    if !text.iter().any(suspicious) {
+    if !text.iter().copied().any(may_be_dangerous) {
         return None;
     }
     let text = String::from_utf8_lossy(text);
     if !text.chars().any(is_dangerous) {
         return None;
     }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for char in text.chars() {
-        if is_dangerous(char) {
-            // All dangerous characters are in the basic plane: four digits suffice.
-            let digits = u32::from(char);
-            write!(escaped, "\\u{digits:04x}").expect("writing to a String does not fail");
-        } else {
-            escaped.push(char);
-        }
-    }
-    escaped.push_str(end);
+    let mut escaped = Vec::with_capacity(text.len() + 16);
+    text.chars().for_each(|char| append_escaped(&mut escaped, char));
+    escaped.extend_from_slice(end.as_bytes());
     Some(escaped)
+}
+
+/// Whether a dangerous character may begin with this byte. C2 leads the C1 controls, E2 the
+/// separators and direction overrides; both lead harmless characters, too.
+pub(super) const fn may_be_dangerous(byte: u8) -> bool {
+    matches!(byte, 0..=0x1f | 0x7f | 0xc2 | 0xe2)
+}
+
+/// Appends a character, one that is dangerous as `\uXXXX`.
+pub(super) fn append_escaped(out: &mut Vec<u8>, char: char) {
+    if is_dangerous(char) {
+        // All dangerous characters are in the basic plane: four digits suffice.
+        let digits = u32::from(char);
+        write!(out, "\\u{digits:04x}").expect("writing to a Vec does not fail");
+    } else {
+        out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+    }
 }
 
 fn is_dangerous(char: char) -> bool {

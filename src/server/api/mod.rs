@@ -8,7 +8,6 @@
 mod access;
 mod body;
 mod connections;
-mod moment;
 mod openapi;
 mod operations;
 mod problem;

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::moment::rfc3339;
 use crate::connection::{Peer, PeerState};
 use crate::handshake::Endpoints;
 use crate::state::Now;
+use crate::telemetry::rfc3339;
 
 /// An open connection at this moment.
 #[derive(Serialize, JsonSchema)]

@@ -1,36 +1,34 @@
 //! The process' log: one line per event to standard output, JSON by default.
 //!
-//! Lines go through a bounded queue to a writer thread of their own: a full pipe behind standard
+//! Lines go through a bounded [`queue`] to a writer thread of their own: a full pipe behind standard
 //! output never stops a shard. What does not fit is dropped and counted.
 
+mod json;
+mod queue;
+
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::{EnvFilter, reload};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::LogFormat;
 use crate::telemetry::families::{self, Family};
 use crate::telemetry::sanitize::Sanitizing;
 use crate::telemetry::scrape::{Scrape, ScrapeSource};
-
-/// Lines that wait for the writer thread, at most; about 1 KiB each.
-const QUEUED_LINES_MAX: usize = 16_384;
-/// Lines go out in batches of up to so many bytes, and at once when no more wait.
-const BATCH_BYTES: usize = 64 * 1024;
+use json::JsonLines;
+use queue::{QUEUED_BYTES_MAX, Queue};
 
 /// Keeps the log going. Dropping it writes what is queued, for at most about a second; `main`
 /// holds it to its end.
 pub struct Logging {
     dropped: DroppedLines,
     filter: Box<dyn Replace>,
-    _guard: WorkerGuard,
+    _guard: queue::Guard,
 }
 
 /// The filter in force, whatever the lines look like.
@@ -92,6 +90,8 @@ pub enum LogError {
     AlreadySet,
     /// The log that the filter belonged to has ended.
     Gone,
+    /// No thread for writing could be had.
+    NoThread(io::Error),
 }
 
 impl fmt::Display for LogError {
@@ -107,6 +107,7 @@ impl fmt::Display for LogError {
             }
             Self::AlreadySet => write!(f, "the log of this process has been set up before"),
             Self::Gone => write!(f, "telemetry.log: the log has ended"),
+            Self::NoThread(error) => write!(f, "the log has no thread to write with: {error}"),
         }
     }
 }
@@ -115,6 +116,7 @@ impl std::error::Error for LogError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Filter { source, .. } => Some(source),
+            Self::NoThread(error) => Some(error),
             Self::NotALevel { .. } | Self::AlreadySet | Self::Gone => None,
         }
     }
@@ -139,48 +141,26 @@ pub fn subscriber(
     out: impl Write + Send + 'static,
 ) -> Result<(Box<dyn Subscriber + Send + Sync>, Logging), LogError> {
     let filter = parse_filter(filter)?;
-    let (queue, dropped, guard) = queue(out, QUEUED_LINES_MAX);
-    // No colours: they would be escape sequences, and none may pass.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(Sanitizing(queue))
-        .with_ansi(false);
+    let (queue, guard) = Queue::start(out, QUEUED_BYTES_MAX).map_err(LogError::NoThread)?;
+    let dropped = DroppedLines(queue.clone());
     let (subscriber, filter): (Box<dyn Subscriber + Send + Sync>, Box<dyn Replace>) = match format {
         LogFormat::Json => {
-            let builder = builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false)
-                .with_filter_reloading();
-            let filter = builder.reload_handle();
-            (Box::new(builder.finish()), Box::new(filter))
+            let (filter, handle) = reload::Layer::new(filter);
+            let subscriber = Registry::default().with(filter).with(JsonLines(queue));
+            (Box::new(subscriber), Box::new(handle))
         }
         LogFormat::Pretty => {
-            let builder = builder.with_filter_reloading();
-            let filter = builder.reload_handle();
-            (Box::new(builder.finish()), Box::new(filter))
+            let builder = tracing_subscriber::fmt()
+                .with_env_filter(filter)
+                .with_writer(Sanitizing(queue))
+                // No colours: they would be escape sequences, and none may pass.
+                .with_ansi(false)
+                .with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), Box::new(handle))
         }
     };
     Ok((subscriber, Logging { dropped, filter, _guard: guard }))
-}
-
-fn queue(
-    out: impl Write + Send + 'static,
-    lines_max: usize,
-) -> (NonBlocking, DroppedLines, WorkerGuard) {
-    let failed = Arc::new(AtomicU64::new(0));
-    let writer = FailureCounting {
-        out: BufWriter::with_capacity(BATCH_BYTES, out),
-        failed: Arc::clone(&failed),
-    };
-    let (queue, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(lines_max)
-        .thread_name("log-writer")
-        .finish(writer);
-    let overflowed = queue.error_counter();
-    (queue, DroppedLines { overflowed, failed }, guard)
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
@@ -195,38 +175,14 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
         .map_err(|source| LogError::Filter { filter: filter.to_owned(), source })
 }
 
-/// Counts the lines that standard output refused (a closed pipe, a full disk), which the writer
-/// thread would pass over in silence.
-struct FailureCounting<W> {
-    out: W,
-    failed: Arc<AtomicU64>,
-}
-
-impl<W: Write> Write for FailureCounting<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.out.write_all(line).is_err() {
-            self.failed.fetch_add(1, Relaxed);
-        }
-        // The next line may pass again: an error would make the thread skip its flush.
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 /// How many lines never reached standard output.
-#[derive(Debug, Clone)]
-pub struct DroppedLines {
-    overflowed: ErrorCounter,
-    failed: Arc<AtomicU64>,
-}
+#[derive(Clone)]
+pub struct DroppedLines(Queue);
 
 impl DroppedLines {
     /// Since the start.
     pub fn count(&self) -> u64 {
-        self.overflowed.dropped_lines() as u64 + self.failed.load(Relaxed)
+        self.0.dropped()
     }
 }
 
@@ -242,8 +198,6 @@ impl ScrapeSource for DroppedLines {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     #[test]
@@ -256,57 +210,5 @@ mod tests {
             assert!(error.starts_with("telemetry.log: "), "{error}");
             assert!(error.contains("warn,gaugeway=debug"), "{error}");
         }
-    }
-
-    /// Takes lines only when the test lets it.
-    struct Gate(mpsc::Receiver<()>);
-
-    impl Write for Gate {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // A closed gate lets everything through: the end of the test.
-            let _ = self.0.recv();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_stuck_reader_costs_lines_not_time() {
-        let (open, gate) = mpsc::channel();
-        let (mut queue, lines, _guard) = queue(Gate(gate), 4);
-        let line = vec![b'x'; BATCH_BYTES];
-        for _ in 0..20 {
-            queue.write_all(&line).unwrap();
-        }
-        let dropped = lines.count();
-        assert!((14..=16).contains(&dropped), "{dropped} dropped");
-        drop(open);
-    }
-
-    /// A closed pipe.
-    struct Broken;
-
-    impl Write for Broken {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn lines_that_nobody_takes_are_counted() {
-        let (mut queue, dropped, guard) = queue(Broken, 64);
-        let line = vec![b'x'; 2 * BATCH_BYTES];
-        for _ in 0..20 {
-            queue.write_all(&line).unwrap();
-        }
-        drop(guard);
-        assert_eq!(dropped.count(), 20);
     }
 }

@@ -1,11 +1,16 @@
 //! Moments as text (RFC 3339), in UTC.
 
 /// Seconds and milliseconds since 1970 as `2026-03-01T12:34:56.789Z`; for years up to 9999.
-pub(super) fn rfc3339(unix_seconds: u64, milliseconds: u32) -> String {
+pub(crate) fn rfc3339(unix_seconds: u64, milliseconds: u32) -> String {
+    format!("{}.{milliseconds:03}Z", to_the_second(unix_seconds))
+}
+
+/// Seconds since 1970 as `2026-03-01T12:34:56`; for years up to 9999.
+pub(super) fn to_the_second(unix_seconds: u64) -> String {
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 /// The date so many days after 1970-01-01. Years begin in March here, so that the leap day comes
