@@ -13,6 +13,7 @@ mod writing;
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::io::{self, ErrorKind, Read};
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -354,9 +355,9 @@ fn read_at_once(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> 
 fn discard_unread(stream: &TcpStream) {
     // Asked of the kernel itself: tokio knows only of what came before it last looked.
     let socket = SockRef::from(stream);
-    let mut buffer = [0; 4096];
+    let mut buffer = [MaybeUninit::uninit(); 4096];
     for _ in 0..64 {
-        match (&*socket).read(&mut buffer) {
+        match socket.recv(&mut buffer) {
             Ok(count) if count > 0 => {}
             Ok(_) | Err(_) => break,
         }
