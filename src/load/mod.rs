@@ -5,11 +5,13 @@
 
 mod histogram;
 mod progress;
+mod publisher;
 mod report;
 mod scenario;
 
 pub use histogram::Histogram;
 pub use progress::{Phase, Progress};
+pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 pub use report::{Connections, Messages, Misbehaved, Report};
 pub use scenario::{
     Kind, Lifetime, Misbehaviour, Misconduct, Payload, Publishing, Scenario, Share, Sizes, Storm,
