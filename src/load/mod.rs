@@ -3,15 +3,24 @@
 //! A [`Scenario`] says what to do, a [`Share`] which part of it one process does, and a [`Report`]
 //! what came of it; reports of several processes or machines add up to one.
 
+mod check;
+mod file;
 mod histogram;
 mod progress;
+mod publisher;
 mod report;
 mod scenario;
+mod summary;
+mod thresholds;
 
+pub use check::{Draft, KEYS, Key, Plan, Surroundings, Takes, check, check_thresholds};
 pub use histogram::Histogram;
 pub use progress::{Phase, Progress};
+pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 pub use report::{Connections, Messages, Misbehaved, Report};
 pub use scenario::{
     Kind, Lifetime, Misbehaviour, Misconduct, Payload, Publishing, Scenario, Share, Sizes, Storm,
     Work,
 };
+pub use summary::{Known, summary};
+pub use thresholds::{Judged, Thresholds};

@@ -1,7 +1,6 @@
 //! `gaugeway publish`: one publication by hand, through the admin listener's API.
 
 mod answer;
-mod body;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,12 +13,11 @@ use bytes::Bytes;
 use clap::{ArgGroup, Args, ValueEnum};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::http::{Failure, Question, Target, ask};
+use super::http::{Failure, Question, ask};
 use super::{BAD_INPUT, ConfigOptions, FAILED, complain, print};
 use crate::config::{SECRET_CHARS_MAX, Secret, printable, read_bounded};
-use body::{Kind, To};
+use crate::load::{Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 
-const PATH: &str = "/api/v1/publish";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_VARIABLE: &str = "GAUGEWAY_API_KEY";
 
@@ -112,26 +110,27 @@ fn publish(options: Options) -> Result<String, ExitCode> {
     let (target, key) =
         target_and_key(options.url.as_deref(), options.key_file.as_deref(), options.config)?;
     if let Some(key) = key {
-        headers.insert(header::AUTHORIZATION, bearer(&key));
+        let value = bearer(&key).expect("a secret is visible ASCII, from whichever source");
+        headers.insert(header::AUTHORIZATION, value);
     }
     let (source, bytes) = read_message(options.text, options.file).map_err(bad_input)?;
-    let kind = match (options.json, options.binary) {
-        (true, _) => Kind::Json,
-        (false, true) => Kind::Binary,
-        (false, false) => Kind::Text,
+    let form = match (options.json, options.binary) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Binary,
+        (false, false) => Form::Text,
     };
-    let body = body::body(&to, kind, &bytes, !options.no_compress)
+    let body = publication_body(&to, form, &bytes, !options.no_compress)
         .map_err(|what| bad_input(format!("{source} is {what}")))?;
 
     let question = Question {
         method: Method::POST,
-        path: PATH,
+        path: PUBLISH_PATH,
         headers,
         body: Bytes::from(body),
         timeout: TIMEOUT,
         answer_bytes_max: ANSWER_BYTES_MAX,
     };
-    let url = target.url(PATH);
+    let url = target.url(PUBLISH_PATH);
     let answer = ask(&target, question)
         .map_err(|failure| failed(&no_answer(&failure, &url, options.idempotency_key.is_some())))?;
     answer::read(&answer, options.output == Output::Json, &url).map_err(|said| failed(&said))
@@ -179,7 +178,7 @@ fn target_and_key(
     config: ConfigOptions,
 ) -> Result<(Target, Option<Secret>), ExitCode> {
     let given = given_key(key_file).map_err(bad_input)?;
-    let target = url.map(Target::parse).transpose().map_err(bad_input)?;
+    let target = url.map(|url| Target::parse("--url", url)).transpose().map_err(bad_input)?;
     if let Some(path) = target.as_ref().and_then(Target::path) {
         return Err(bad_input(format!("--url has the path {path}: write http://HOST:PORT alone")));
     }
@@ -227,13 +226,6 @@ fn secret(text: &str) -> Option<Secret> {
         && secret.len() <= SECRET_CHARS_MAX
         && secret.bytes().all(|byte| byte.is_ascii_graphic());
     is_secret.then(|| Secret::new(secret))
-}
-
-fn bearer(key: &Secret) -> HeaderValue {
-    let value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
-    let mut value = value.expect("a secret is visible ASCII, from whichever source");
-    value.set_sensitive(true);
-    value
 }
 
 fn idempotency_key(key: &str) -> Result<HeaderValue, String> {

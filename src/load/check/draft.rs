@@ -98,7 +98,7 @@ impl Draft {
     }
 
     /// The value, read by `read`; `None` where there is none or a wrong one.
-    pub fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         key: &'static str,
         read: impl Fn(&str) -> Result<T, Problem>,
@@ -107,7 +107,7 @@ impl Draft {
     }
 
     /// All values of a list, each read by `read`; the wrong ones are mistakes.
-    pub fn values<T>(
+    pub(super) fn values<T>(
         &mut self,
         key: &'static str,
         read: impl Fn(&str) -> Result<T, Problem>,

@@ -22,6 +22,9 @@ use crate::config::{Mistakes, Place, Problem, Secret};
 /// More connections than all ports of a thousand addresses would be worth.
 const CONNECTIONS_MAX: u32 = 10_000_000;
 
+/// Replaced by the engine's.
+const MARKER_BYTES: usize = 48;
+
 const DAY: Duration = Duration::from_hours(24);
 
 /// What a scenario becomes, with what it is judged by.
@@ -132,7 +135,7 @@ fn payload(draft: &mut Draft, work: &Work) -> Payload {
         Sizes::Range(least, _) => *least,
         Sizes::Weighted(weighted) => weighted.iter().map(|(size, _)| *size).min().unwrap_or(0),
     };
-    let marker = work::MARKER_BYTES as u32;
+    let marker = MARKER_BYTES as u32;
     if matches!(work, Work::FanOut { .. }) && draft.has("size") && shortest < marker {
         let what = "is too short for the marker that each publication carries".to_owned();
         draft.wrong("size", what, format!("write {marker} bytes or more"));
