@@ -6,6 +6,7 @@
 mod check;
 mod file;
 mod histogram;
+mod link;
 mod progress;
 mod publisher;
 mod report;
@@ -15,6 +16,7 @@ mod thresholds;
 
 pub use check::{Draft, KEYS, Key, Plan, Surroundings, Takes, check, check_thresholds};
 pub use histogram::Histogram;
+pub use link::{Connector, End, Link, NotSent, OpenError, Opened, Transport, Upgraded};
 pub use progress::{Phase, Progress};
 pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 pub use report::{Connections, Messages, Misbehaved, Report};
