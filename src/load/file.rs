@@ -96,11 +96,7 @@ impl Draft {
 
 /// Each value with its place, as a flag would have it; `None`: of the wrong type. A switch that is
 /// off has none.
-fn texts(
-    takes: Takes,
-    text: &Text,
-    value: &Spanned<DeValue<'_>>,
-) -> Option<Vec<(Place, String)>> {
+fn texts(takes: Takes, text: &Text, value: &Spanned<DeValue<'_>>) -> Option<Vec<(Place, String)>> {
     let one = |value: &Spanned<DeValue<'_>>, written: &str| {
         (text.line(value.span().start), written.to_owned())
     };

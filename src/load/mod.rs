@@ -7,16 +7,19 @@ mod check;
 mod file;
 mod histogram;
 mod link;
+mod outcome;
 mod progress;
 mod publisher;
 mod report;
 mod scenario;
 mod summary;
 mod thresholds;
+mod workers;
 
-pub use check::{Draft, KEYS, Key, Plan, Surroundings, Takes, check, check_thresholds};
+pub use check::{Draft, KEYS, Key, Plan, Surroundings, THRESHOLDS, Takes, check, check_thresholds};
 pub use histogram::Histogram;
 pub use link::{Connector, End, Link, NotSent, OpenError, Opened, Transport, Upgraded};
+pub use outcome::Outcome;
 pub use progress::{Phase, Progress};
 pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 pub use report::{Connections, Messages, Misbehaved, Report};
@@ -25,4 +28,6 @@ pub use scenario::{
     Work,
 };
 pub use summary::{Known, summary};
+pub(crate) use summary::{show_count, show_rate, show_time};
 pub use thresholds::{Judged, Thresholds};
+pub use workers::{run, work};

@@ -102,8 +102,7 @@ impl Lines {
             show_bytes(messages.received_wire_bytes as f64 / seconds)
         );
         if messages.received_wire_bytes < messages.received_bytes {
-            let saved =
-                1.0 - messages.received_wire_bytes as f64 / messages.received_bytes as f64;
+            let saved = 1.0 - messages.received_wire_bytes as f64 / messages.received_bytes as f64;
             bytes += &format!(" ({:.0} % saved by compression)", saved * 100.0);
         }
         self.line("bytes", &bytes);
@@ -175,7 +174,7 @@ fn close_name(code: u16) -> &'static str {
 }
 
 /// Three significant digits with a unit.
-pub(super) fn show_time(time: Duration) -> String {
+pub(crate) fn show_time(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
     let (value, unit) = match nanos {
         0.0..1e3 => (nanos, "ns"),

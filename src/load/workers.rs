@@ -217,9 +217,8 @@ impl Workers {
             workers.inputs.push(input);
             let (sender, index) = (sender.clone(), usize::from(process));
             std::thread::spawn(move || {
-                let ended = listen(output, |told| {
-                    sender.blocking_send((index, News::Told(told))).is_ok()
-                });
+                let ended =
+                    listen(output, |told| sender.blocking_send((index, News::Told(told))).is_ok());
                 // Nobody listens any more where the run is over.
                 let _ = sender.blocking_send((index, News::Ended(ended)));
             });

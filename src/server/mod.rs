@@ -35,6 +35,7 @@ use crate::telemetry::{
 };
 
 pub use drain::Stage;
+pub use files::raise_limit;
 pub(crate) use reload::Live;
 
 use reload::{InForce, Reloading};

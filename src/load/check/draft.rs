@@ -152,11 +152,7 @@ impl Draft {
     }
 
     /// A time within bounds.
-    pub fn time(
-        &mut self,
-        key: &'static str,
-        range: RangeInclusive<Duration>,
-    ) -> Option<Duration> {
+    pub fn time(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
         self.value(key, |text| time_within(text, &range))
     }
 

@@ -40,7 +40,8 @@ const HOW: &str = "Handshake";
 const WORK: &str = "Work";
 const WHAT: &str = "Messages";
 const TROUBLE: &str = "Trouble";
-const JUDGE: &str = "Thresholds (exit code 1 if one is not kept)";
+/// The heading of thresholds.
+pub const THRESHOLDS: &str = "Thresholds (exit code 1 if one is not kept)";
 
 const fn key(
     heading: &'static str,
@@ -64,7 +65,13 @@ use Takes::{List, Number, Text, TextOrNumber};
 
 /// All of them, in the order of the help. The URL is an argument without a flag.
 pub const KEYS: &[Key] = &[
-    key(WHO, "url", Text, "URL", "ws:// or wss://; {n} becomes the number of the connection, from 0"),
+    key(
+        WHO,
+        "url",
+        Text,
+        "URL",
+        "ws:// or wss://; {n} becomes the number of the connection, from 0",
+    ),
     letter('n', key(WHO, "connections", Number, "N", "How many connections [default: 1]")),
     key(
         WHO,
@@ -101,9 +108,27 @@ pub const KEYS: &[Key] = &[
     switch(WORK, "echo", "Send messages that the server sends back; needs --rate or --in-flight"),
     switch(WORK, "fan-out", "Publish messages that every connection receives; needs --rate"),
     key(WORK, "rate", Number, "PER SECOND", "Messages per second, all connections together"),
-    key(WORK, "in-flight", Number, "N", "Echo: send on each answer instead, with so many under way"),
-    key(WORK, "publish-url", Text, "URL", "Fan-out: publish by a connection to here [default: URL]"),
-    key(WORK, "api", Text, "http://HOST:PORT", "Fan-out: publish by the API of this admin listener"),
+    key(
+        WORK,
+        "in-flight",
+        Number,
+        "N",
+        "Echo: send on each answer instead, with so many under way",
+    ),
+    key(
+        WORK,
+        "publish-url",
+        Text,
+        "URL",
+        "Fan-out: publish by a connection to here [default: URL]",
+    ),
+    key(
+        WORK,
+        "api",
+        Text,
+        "http://HOST:PORT",
+        "Fan-out: publish by the API of this admin listener",
+    ),
     key(WORK, "to", Text, "RECEIVER", "With --api: user:NAME, endpoint:/PATH or everyone"),
     key(WORK, "key-file", Text, "PATH", "With --api: its key, else GAUGEWAY_API_KEY holds it"),
     key(
@@ -114,10 +139,28 @@ pub const KEYS: &[Key] = &[
         "128, a range 64..1024, or weights 64:9,1024:1 [default: 128]",
     ),
     switch(WHAT, "binary", "Binary messages instead of text"),
-    key(WHAT, "payload-file", List, "PATH", "Send this file as a message; may be repeated, in turn"),
-    key(WHAT, "lifetime", Text, "TIME[..TIME]", "Close each connection after this and open it anew"),
+    key(
+        WHAT,
+        "payload-file",
+        List,
+        "PATH",
+        "Send this file as a message; may be repeated, in turn",
+    ),
+    key(
+        WHAT,
+        "lifetime",
+        Text,
+        "TIME[..TIME]",
+        "Close each connection after this and open it anew",
+    ),
     key(TROUBLE, "storm", Text, "TIME", "Every so often many connections leave and come back"),
-    key(TROUBLE, "storm-fraction", Number, "F", "So much of all, above 0, at most 1 [default: 0.5]"),
+    key(
+        TROUBLE,
+        "storm-fraction",
+        Number,
+        "F",
+        "So much of all, above 0, at most 1 [default: 0.5]",
+    ),
     key(TROUBLE, "storm-spread", Text, "TIME", "They are back within this time [default: 0s]"),
     switch(TROUBLE, "storm-abrupt", "They leave without a Close frame"),
     key(
@@ -128,11 +171,17 @@ pub const KEYS: &[Key] = &[
         "Besides, so many connections, or % of -n, that misbehave: never-reads, vanishes, resets, \
          no-pong, slow-handshake, oversize, bad-frames",
     ),
-    key(JUDGE, "max-p50", Text, "TIME", "Of the latency, such as 50ms or 800us"),
-    key(JUDGE, "max-p99", Text, "TIME", "Of the latency"),
-    key(JUDGE, "max-p999", Text, "TIME", "Of the latency"),
-    key(JUDGE, "max-errors", Number, "N", "Errors, missing answers and unsent messages together"),
-    key(JUDGE, "min-opened", Number, "N", "Connections that were open at once"),
+    key(THRESHOLDS, "max-p50", Text, "TIME", "Of the latency, such as 50ms or 800us"),
+    key(THRESHOLDS, "max-p99", Text, "TIME", "Of the latency"),
+    key(THRESHOLDS, "max-p999", Text, "TIME", "Of the latency"),
+    key(
+        THRESHOLDS,
+        "max-errors",
+        Number,
+        "N",
+        "Errors, missing answers and unsent messages together",
+    ),
+    key(THRESHOLDS, "min-opened", Number, "N", "Connections that were open at once"),
 ];
 
 impl Key {

@@ -13,8 +13,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use draft::Draft;
-pub use keys::{KEYS, Key, Takes};
+pub use keys::{KEYS, Key, THRESHOLDS, Takes};
 
+use super::link::check_subprotocols;
 use super::scenario::{Kind, Payload, Scenario, Sizes, Work};
 use super::thresholds::Thresholds;
 use crate::config::{Mistakes, Place, Problem, Secret};
@@ -121,7 +122,9 @@ fn payload(draft: &mut Draft, work: &Work) -> Payload {
         match (draft.is_in_file("size"), draft.is_in_file("payload-file")) {
             (true, false) => draft.forget("size"),
             (false, true) => draft.forget("payload-file"),
-            _ => draft.wrong("size", "means nothing where files are sent", "leave one of them away"),
+            _ => {
+                draft.wrong("size", "means nothing where files are sent", "leave one of them away")
+            }
         }
     }
     for key in ["size", "binary", "payload-file"] {
@@ -149,7 +152,7 @@ fn payload(draft: &mut Draft, work: &Work) -> Payload {
 
 fn token(draft: &mut Draft, token: Result<Option<Secret>, String>) -> Option<Secret> {
     let token = token.unwrap_or_else(|what| {
-        draft.wrong("token-file", what, "write the token into it, one word of visible ASCII");
+        draft.wrong("token-file", values::as_problem(&what).what, "");
         None
     });
     let authorizes = |text: &str| text.to_ascii_lowercase().starts_with("authorization:");
@@ -162,10 +165,10 @@ fn token(draft: &mut Draft, token: Result<Option<Secret>, String>) -> Option<Sec
 }
 
 fn subprotocols(draft: &mut Draft) -> Vec<String> {
-    let names = draft.values("subprotocol", values::subprotocol);
-    let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
-    if let Some((_, name)) = twice {
-        draft.wrong("subprotocol", format!("offers {name} twice"), "write each once");
+    let names = draft.values("subprotocol", |name| Ok(name.to_owned()));
+    if let Err(what) = check_subprotocols(&names) {
+        let Problem { what, advice, .. } = values::as_problem(&what);
+        draft.wrong("subprotocol", what, advice);
     }
     names
 }
@@ -192,9 +195,4 @@ pub fn check_thresholds(mut draft: Draft) -> Result<Thresholds, Mistakes> {
     let any = Work::Echo { rate: 1.0 };
     let thresholds = thresholds(&mut draft, &any);
     draft.finish().map(|()| thresholds)
-}
-
-/// One sentence of another part as a mistake of a value.
-fn as_problem(what: String) -> Problem {
-    Problem::new(what, "")
 }

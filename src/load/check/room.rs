@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Draft;
-use super::values::Server;
+use crate::load::link::Url;
 use crate::load::scenario::{Publishing, Scenario, Work};
 
 /// One core drives about so many connections without falling behind.
@@ -17,8 +17,7 @@ const PROCESSES_MAX: u64 = 256;
 
 /// Everything that has a socket at a time.
 fn sockets(scenario: &Scenario) -> u64 {
-    let misbehaving: u64 =
-        scenario.misbehaviour.iter().map(|one| u64::from(one.connections)).sum();
+    let misbehaving: u64 = scenario.misbehaviour.iter().map(|one| u64::from(one.connections)).sum();
     let publisher = match &scenario.work {
         Work::FanOut { publishing: Publishing::Connection { .. }, .. } => 1,
         Work::FanOut { publishing: Publishing::Api { .. }, .. }
@@ -30,12 +29,7 @@ fn sockets(scenario: &Scenario) -> u64 {
 }
 
 /// One address has so many ports towards one server; what it lacks is said with the line to add.
-pub(super) fn check_sources(
-    draft: &mut Draft,
-    scenario: &Scenario,
-    server: &Server,
-    ports: u32,
-) {
+pub(super) fn check_sources(draft: &mut Draft, scenario: &Scenario, server: &Url, ports: u32) {
     let sources = &scenario.source_addresses;
     let target = server.host.parse::<IpAddr>().ok();
     let key = "source-addresses";

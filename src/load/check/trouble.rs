@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::values::{self, Server};
+use super::values;
 use super::{DAY, Draft};
+use crate::load::link::Url;
 use crate::load::scenario::{Misbehaviour, Scenario, Storm};
 
 pub(super) fn misbehaviour(draft: &mut Draft, connections: u32) -> Vec<Misbehaviour> {
@@ -49,7 +50,7 @@ pub(super) fn storm(draft: &mut Draft) -> Option<Storm> {
 pub(super) fn check_permission(
     draft: &mut Draft,
     scenario: &Scenario,
-    server: &Server,
+    server: &Url,
     owned: bool,
     look_up: &dyn Fn(&str, u16) -> Vec<IpAddr>,
 ) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::draft::time_within;
 use crate::config::{Problem, quote};
+use crate::load::link::{Url, check_header};
 use crate::load::scenario::{Lifetime, Misbehaviour, Misconduct, Sizes};
 
 /// The longest message: what the client itself would accept of a server.
@@ -24,9 +25,7 @@ pub(super) fn sizes(text: &str) -> Result<Sizes, Problem> {
     let wrong = |what: String| {
         Err(Problem::new(what, "write bytes: 128, a range 64..1024, or weights 64:9,1024:1"))
     };
-    let bytes = |digits: &str| {
-        digits.trim().parse::<u32>().ok().filter(|bytes| *bytes <= SIZE_MAX)
-    };
+    let bytes = |digits: &str| digits.trim().parse::<u32>().ok().filter(|bytes| *bytes <= SIZE_MAX);
     if let Some((least, most)) = text.split_once("..") {
         return match (bytes(least), bytes(most)) {
             (Some(least), Some(most)) if least <= most => Ok(Sizes::Range(least, most)),
@@ -141,58 +140,27 @@ pub(super) fn misbehaviour(text: &str, connections: u32) -> Result<Vec<Misbehavi
     Ok(all)
 }
 
-/// `Name: value`, as RFC 9110 §5 has them, without the line ends that would begin another.
+/// `Name: value`, as RFC 9110 §5 has them.
 pub(super) fn header(text: &str) -> Result<(String, String), Problem> {
-    let advice = "write 'Name: value'";
     let Some((name, value)) = text.split_once(':') else {
-        // It may be a secret without its name.
-        return Err(Problem::new("has no `:`", advice));
+        // Nothing of it is quoted: it may be a secret without its name.
+        return Err(Problem::new("has no `:`", "write 'Name: value'"));
     };
-    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err(Problem::new(format!("{} is no name of a header", quote(name)), advice));
-    }
-    let value = value.trim();
-    if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
-        let what = format!("the value of {} is not plain ASCII", quote(name));
-        return Err(Problem::new(what, "write visible ASCII and spaces; encode anything else"));
-    }
-    let ours = [
-        "host",
-        "connection",
-        "upgrade",
-        "sec-websocket-key",
-        "sec-websocket-version",
-        "sec-websocket-extensions",
-        "sec-websocket-protocol",
-        "content-length",
-        "transfer-encoding",
-    ];
-    let taken = ours.iter().find(|ours| name.eq_ignore_ascii_case(ours));
-    match taken.copied() {
-        None | Some("host") => Ok((name.to_owned(), value.to_owned())),
-        Some("sec-websocket-protocol") => {
-            let what = format!("{} is written by the client", quote(name));
-            Err(Problem::new(what, "use --subprotocol NAME"))
-        }
-        Some("sec-websocket-extensions") => {
-            let what = format!("{} is written by the client", quote(name));
-            Err(Problem::new(what, "use --compression"))
-        }
-        Some(_) => {
-            let what = format!("{} is written by the client", quote(name));
-            Err(Problem::new(what, "leave it away"))
-        }
-    }
+    let value = value.trim_ascii();
+    check_header(name, value).map_err(|what| as_problem(&what))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
-/// A token of RFC 9110 §5.6.2.
-pub(super) fn subprotocol(text: &str) -> Result<String, Problem> {
-    let is_token = http::HeaderName::from_bytes(text.as_bytes()).is_ok();
-    if is_token {
-        return Ok(text.to_owned());
-    }
-    let what = format!("{} is no name of a subprotocol", quote(text));
-    Err(Problem::new(what, "write one word such as gaugeway.v1; repeat for more"))
+/// A `ws://` or `wss://` URL (RFC 6455 §3) in which `{n}` may stand behind the host.
+pub(super) fn url(text: &str) -> Result<Url, Problem> {
+    Url::parse(text).map_err(|what| as_problem(&what))
+}
+
+/// What another part says in one sentence; the flag that it may begin with is known from the place.
+pub(super) fn as_problem(what: &str) -> Problem {
+    let without_flag = what.strip_prefix("--").and_then(|rest| Some(rest.split_once(' ')?.1));
+    let without_name = without_flag.or_else(|| what.strip_prefix("the URL "));
+    Problem::new(without_name.unwrap_or(what), "")
 }
 
 /// A time that a threshold allows, down to microseconds: `50ms`, `800us`.
@@ -202,53 +170,4 @@ pub(super) fn threshold(text: &str) -> Result<Duration, Problem> {
         Some(micros) => Ok(Duration::from_micros(micros)),
         None => time_within(text, &(Duration::ZERO..=Duration::from_hours(1))),
     }
-}
-
-/// What `ws` and `wss` URLs say of their server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
-    /// Without the brackets of IPv6.
-    pub host: String,
-    pub port: u16,
-}
-
-/// A `ws://` or `wss://` URL (RFC 6455 §3) in which `{n}` may stand behind the host.
-pub(super) fn url(text: &str) -> Result<Server, Problem> {
-    const ADVICE: &str = "write ws://HOST:PORT/PATH or wss://HOST:PORT/PATH";
-    let wrong = |what: &str, advice: &str| {
-        Err(Problem::new(format!("{} {what}", quote(text)), advice))
-    };
-    let lower = text.to_ascii_lowercase();
-    let (default_port, rest) = if lower.starts_with("ws://") {
-        (80, &text[5..])
-    } else if lower.starts_with("wss://") {
-        (443, &text[6..])
-    } else if lower.starts_with("http") {
-        return wrong("is no WebSocket URL", "write ws:// for http://, wss:// for https://");
-    } else {
-        return wrong("is no WebSocket URL", ADVICE);
-    };
-    if text.contains('#') {
-        return wrong("has a fragment", "leave `#` and what follows away (RFC 6455 §3)");
-    }
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    if authority.contains('@') {
-        // What stands before it may be a password.
-        let what = "has a user or a password before its host";
-        return Err(Problem::new(what, "send -H 'Authorization: Basic …' instead"));
-    }
-    if authority.contains(['{', '}']) {
-        return wrong("has {n} in its host", "write {n} behind the host, in path or query");
-    }
-    let parsed: Option<http::Uri> = lower.replace("{n}", "0").parse().ok();
-    let Some(uri) = parsed.filter(|uri| uri.host().is_some_and(|host| !host.is_empty())) else {
-        return wrong("is no URL", ADVICE);
-    };
-    let port_is_wrong =
-        authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']') && uri.port_u16().is_none());
-    if port_is_wrong || uri.port_u16() == Some(0) {
-        return wrong("has no port from 1 to 65535 behind its `:`", ADVICE);
-    }
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    Ok(Server { host, port: uri.port_u16().unwrap_or(default_port) })
 }

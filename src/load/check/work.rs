@@ -1,6 +1,7 @@
 //! What open connections do: hold, echo or fan-out, and which keys belong to which.
 
-use super::{Draft, as_problem};
+use super::Draft;
+use super::values::as_problem;
 use crate::config::Secret;
 use crate::load::publisher::{Target, To};
 use crate::load::scenario::{Publishing, Work};
@@ -98,7 +99,9 @@ fn echo(draft: &mut Draft, rate: Option<f64>) -> Work {
 fn publishing(draft: &mut Draft, api_key: Result<Option<Secret>, String>) -> Publishing {
     if draft.has("api") && draft.has("publish-url") {
         match (draft.is_in_file("api"), draft.is_in_file("publish-url")) {
-            (true, false) => ["api", "to", "key-file"].into_iter().for_each(|key| draft.forget(key)),
+            (true, false) => {
+                ["api", "to", "key-file"].into_iter().for_each(|key| draft.forget(key))
+            }
             (false, true) => draft.forget("publish-url"),
             _ => draft.wrong("publish-url", "stands beside an API", "leave one of them away"),
         }
@@ -118,14 +121,14 @@ fn publishing(draft: &mut Draft, api_key: Result<Option<Secret>, String>) -> Pub
         let to = draft.spelled("api", "to", "endpoint:/ws");
         draft.wrong("api", "needs to know for whom", format!("add {to}"));
     }
-    draft.value("api", |url| match Target::parse("the URL", url) {
+    draft.value("api", |url| match Target::parse("--api", url) {
         Ok(target) if target.path().is_none() => Ok(()),
-        Ok(_) => Err(as_problem(format!("the URL {url} has a path: write http://HOST:PORT alone"))),
-        Err(what) => Err(as_problem(what)),
+        Ok(_) => Err(as_problem(&format!("{url} has a path: write http://HOST:PORT alone"))),
+        Err(what) => Err(as_problem(&what)),
     });
-    draft.value("to", |to| To::parse(to).map(drop).map_err(as_problem));
+    draft.value("to", |to| To::parse(to).map(drop).map_err(|what| as_problem(&what)));
     let key = api_key.unwrap_or_else(|what| {
-        draft.wrong("key-file", what, "");
+        draft.wrong("key-file", as_problem(&what).what, "");
         None
     });
     Publishing::Api {

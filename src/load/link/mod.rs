@@ -27,4 +27,6 @@ pub use answer::Upgraded;
 pub use connection::{Link, NotSent};
 pub use connector::{Connector, OpenError, Opened};
 pub use end::End;
+pub(super) use request::{check_header, check_subprotocols};
 pub use transport::Transport;
+pub(super) use url::Url;
