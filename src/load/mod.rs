@@ -4,11 +4,13 @@
 //! what came of it; reports of several processes or machines add up to one.
 
 mod histogram;
+mod link;
 mod progress;
 mod report;
 mod scenario;
 
 pub use histogram::Histogram;
+pub use link::{Connector, End, Link, NotSent, OpenError, Opened, Transport, Upgraded};
 pub use progress::{Phase, Progress};
 pub use report::{Connections, Messages, Misbehaved, Report};
 pub use scenario::{
