@@ -59,7 +59,7 @@ impl Draft {
         for (name, value) in root.get_ref() {
             let place = text.line(name.span().start);
             match KEYS.iter().find(|key| key.in_file() == **name.get_ref()) {
-                Some(key) => self.read_key(text, key, place, value),
+                Some(key) => self.read_key(text, key, &place, value),
                 None => self.mistake_in_file(unknown(name.get_ref(), value.get_ref(), place)),
             }
         }
@@ -69,7 +69,7 @@ impl Draft {
         &mut self,
         text: &Text,
         key: &'static Key,
-        place: Place,
+        place: &Place,
         value: &Spanned<DeValue<'_>>,
     ) {
         let wrong = |draft: &mut Self, what: String| {

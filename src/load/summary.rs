@@ -50,11 +50,13 @@ impl Lines {
 
     fn connections(&mut self, report: &Report, known: Known) {
         let connections = &report.connections;
+        // Writing to a string cannot fail, here and below.
         let mut text = String::new();
         if let Some(wanted) = known.wanted {
-            text += &format!("{} wanted, ", show_count(wanted));
+            let _ = write!(text, "{} wanted, ", show_count(wanted));
         }
-        text += &format!(
+        let _ = write!(
+            text,
             "{} opened in {} attempts, at most {} at once, {} lost",
             show_count(connections.opened),
             show_count(connections.attempted),
@@ -103,7 +105,7 @@ impl Lines {
         );
         if messages.received_wire_bytes < messages.received_bytes {
             let saved = 1.0 - messages.received_wire_bytes as f64 / messages.received_bytes as f64;
-            bytes += &format!(" ({:.0} % saved by compression)", saved * 100.0);
+            let _ = write!(bytes, " ({:.0} % saved by compression)", saved * 100.0);
         }
         self.line("bytes", &bytes);
     }

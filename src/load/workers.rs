@@ -303,8 +303,11 @@ fn listen(output: ChildStdout, mut hand_on: impl FnMut(Told) -> bool) -> Silence
     let mut lines = BufReader::new(output);
     while let Some(line) = read_line(&mut lines) {
         match serde_json::from_str(&line) {
-            Ok(told) if hand_on(told) => {}
-            Ok(_) => break,
+            Ok(told) => {
+                if !hand_on(told) {
+                    break;
+                }
+            }
             Err(error) => return Silence::Garbage(error.to_string()),
         }
     }

@@ -53,7 +53,9 @@ impl Output {
             }
         };
         let broken: Vec<_> = judged.iter().filter(|one| !one.kept).collect();
-        for one in &broken {
+        // Where the summary is on standard error, it has said so there.
+        let said = self.json.is_some() && self.file().is_none();
+        for one in broken.iter().filter(|_| !said) {
             complain(&printable(&format!("{}: {}", one.asked, one.found)));
         }
         let connections = &outcome.report.connections;

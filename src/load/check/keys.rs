@@ -3,7 +3,7 @@
 //! Flags, `--help`, the file and its mistakes are made from this one table.
 
 /// One thing that can be asked.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// As the flag spells it; in the file `-` is `_`.
     pub name: &'static str,
@@ -70,7 +70,7 @@ pub const KEYS: &[Key] = &[
         "url",
         Text,
         "URL",
-        "ws:// or wss://; {n} becomes the number of the connection, from 0",
+        "ws:// or wss://; n in braces becomes the number of the connection, from 0",
     ),
     letter('n', key(WHO, "connections", Number, "N", "How many connections [default: 1]")),
     key(

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use draft::Draft;
 pub use keys::{KEYS, Key, THRESHOLDS, Takes};
 
+use super::engine::MARKER_BYTES;
 use super::link::check_subprotocols;
 use super::scenario::{Kind, Payload, Scenario, Sizes, Work};
 use super::thresholds::Thresholds;
@@ -22,9 +23,6 @@ use crate::config::{Mistakes, Place, Problem, Secret};
 
 /// More connections than all ports of a thousand addresses would be worth.
 const CONNECTIONS_MAX: u32 = 10_000_000;
-
-/// Replaced by the engine's.
-const MARKER_BYTES: usize = 48;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -123,7 +121,7 @@ fn payload(draft: &mut Draft, work: &Work) -> Payload {
             (true, false) => draft.forget("size"),
             (false, true) => draft.forget("payload-file"),
             _ => {
-                draft.wrong("size", "means nothing where files are sent", "leave one of them away")
+                draft.wrong("size", "means nothing where files are sent", "leave one of them away");
             }
         }
     }

@@ -47,7 +47,9 @@ fn give_flags(draft: &mut Draft, line: &str) {
             None => lists.push((key, vec![value])),
         }
     }
-    lists.into_iter().for_each(|(key, values)| draft.give_flag(key, values));
+    for (key, values) in lists {
+        draft.give_flag(key, values);
+    }
 }
 
 fn both(file: &str, flags: &str) -> Result<Plan, Mistakes> {
@@ -94,7 +96,7 @@ fn each_flag_reaches_its_field() {
          --misbehave never-reads=10,vanishes=5%",
     );
     assert_eq!((all.connections, all.processes, all.opening), (1_000, 2, 64));
-    let last: Vec<_> = all.source_addresses.iter().map(|ip| ip.to_string()).collect();
+    let last: Vec<_> = all.source_addresses.iter().map(ToString::to_string).collect();
     assert_eq!(last, ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.9"]);
     assert_eq!(all.ramp, Duration::from_secs(2));
     assert_eq!(all.duration, Duration::from_mins(1));

@@ -61,12 +61,12 @@ pub(super) fn check_permission(
     } else {
         return;
     };
-    let is_ours = || match server.host.parse::<IpAddr>() {
-        Ok(address) => is_private(address),
-        Err(_) => {
-            let found = look_up(&server.host, server.port);
-            !found.is_empty() && found.into_iter().all(is_private)
+    let is_ours = || {
+        if let Ok(address) = server.host.parse() {
+            return is_private(address);
         }
+        let found = look_up(&server.host, server.port);
+        !found.is_empty() && found.into_iter().all(is_private)
     };
     if !owned && !is_ours() {
         let what = format!(

@@ -100,7 +100,9 @@ fn publishing(draft: &mut Draft, api_key: Result<Option<Secret>, String>) -> Pub
     if draft.has("api") && draft.has("publish-url") {
         match (draft.is_in_file("api"), draft.is_in_file("publish-url")) {
             (true, false) => {
-                ["api", "to", "key-file"].into_iter().for_each(|key| draft.forget(key))
+                for key in ["api", "to", "key-file"] {
+                    draft.forget(key);
+                }
             }
             (false, true) => draft.forget("publish-url"),
             _ => draft.wrong("publish-url", "stands beside an API", "leave one of them away"),
