@@ -78,3 +78,42 @@ fn spell(time: Duration) -> String {
         format!("{}us", time.as_micros())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_threshold_is_judged_and_what_is_not_asked_is_not() {
+        let mut report = Report::new("ws://h");
+        assert_eq!(Thresholds::default().judge(&report), []);
+        let limit = Duration::from_millis(50);
+        let judged = |thresholds: Thresholds, report: &Report| {
+            let [one] = &thresholds.judge(report)[..] else { panic!("one threshold") };
+            (format!("{}: {}", one.asked, one.found), one.kept)
+        };
+        let p99 = Thresholds { max_p99: Some(limit), ..Thresholds::default() };
+        let without = ("--max-p99 50ms: no latency was measured".to_owned(), false);
+        assert_eq!(judged(p99, &report), without);
+        report.latency.record(Duration::from_millis(81));
+        let (said, kept) = judged(p99, &report);
+        assert!(said.starts_with("--max-p99 50ms: p99 is 8") && !kept, "{said}");
+        let (p50, p999) = (Some(Duration::from_micros(800)), Some(Duration::from_secs(1)));
+        let (said, kept) = judged(Thresholds { max_p50: p50, ..Thresholds::default() }, &report);
+        assert!(said.starts_with("--max-p50 800us: p50 is ") && !kept, "{said}");
+        assert!(judged(Thresholds { max_p999: p999, ..Thresholds::default() }, &report).1);
+
+        report.count_error("connect: timed out");
+        report.messages.missing = 1;
+        for (max_errors, expected) in [(1, false), (2, true)] {
+            let asked = Thresholds { max_errors: Some(max_errors), ..Thresholds::default() };
+            let (said, kept) = judged(asked, &report);
+            assert!(said.ends_with("errors, missing and unsent are 2") && kept == expected);
+        }
+        report.connections.open_max = 7;
+        for (min_opened, expected) in [(7, true), (8, false)] {
+            let asked = Thresholds { min_opened: Some(min_opened), ..Thresholds::default() };
+            assert_eq!(judged(asked, &report).1, expected);
+        }
+    }
+}

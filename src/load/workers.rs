@@ -313,3 +313,6 @@ fn listen(output: ChildStdout, mut hand_on: impl FnMut(Told) -> bool) -> Silence
     }
     Silence::Ended
 }
+
+#[cfg(test)]
+mod tests;

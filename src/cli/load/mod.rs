@@ -166,6 +166,7 @@ async fn run_until_interrupted(
     let first = Notify::new();
     let twice = async {
         next(&mut interrupt, &mut terminate).await;
+        complain("ending early; once more ends it at once");
         first.notify_one();
         next(&mut interrupt, &mut terminate).await;
     };
