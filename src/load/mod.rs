@@ -4,7 +4,7 @@
 //! what came of it; reports of several processes or machines add up to one.
 
 mod check;
-mod engine;
+pub mod engine;
 mod file;
 mod histogram;
 mod link;

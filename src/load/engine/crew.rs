@@ -12,7 +12,6 @@ use super::super::{Phase, Progress, Scenario, Share, Work};
 use super::asked::Asked;
 use super::deliveries::Deliveries;
 use super::moment::Moment;
-use super::pacer::Schedule;
 use super::payload::Payloads;
 use super::publishing::Outlet;
 use super::random::Random;
@@ -38,12 +37,14 @@ pub struct Crew {
     /// Handshakes that may begin. Closed when nothing is to be opened any more.
     pub opening: Semaphore,
     pub random: RefCell<Random>,
-    /// Since when messages are due; `None` until they are.
-    pub schedule: Cell<Option<Schedule>>,
     /// The number of the next message of a closed loop.
     pub next_number: Cell<u64>,
     /// Echoes that are waited for, on all connections.
     pub owed: Cell<u64>,
+    /// When opening began.
+    pub begun: Moment,
+    /// Whether the run was ended before its time.
+    pub stopped: Cell<bool>,
     /// First tries that are not over.
     untried: Cell<usize>,
     /// Closed when what is opened has to close at once.
@@ -93,9 +94,10 @@ impl Crew {
             scratch: RefCell::default(),
             opening: Semaphore::new(places as usize),
             random: RefCell::new(Random::unseeded()),
-            schedule: Cell::new(None),
             next_number: Cell::new(u64::from(share.process)),
             owed: Cell::new(0),
+            begun: Moment::now(),
+            stopped: Cell::new(false),
             untried: Cell::new(first_tries),
             closing: Cell::new(false),
             phase: Cell::new(Phase::Opening),
@@ -180,6 +182,11 @@ impl Crew {
             done = work => Some(done),
             () = late => None,
         }
+    }
+
+    /// How many publications the window has had, as far as this process knows.
+    pub fn total(&self) -> u64 {
+        self.deliveries.total(self.stopped.get())
     }
 
     /// A duration between two, drawn.

@@ -186,9 +186,8 @@ impl Crew {
     #[inline]
     fn by_marker(&self, payload: &[u8]) -> Option<Publication> {
         // Before all are open, nothing of this run is published: such a marker is another run's.
-        let marker = Marker::find(payload).filter(|marker| {
-            self.phase() != Phase::Opening && self.deliveries.is_ours(marker)
-        })?;
+        let marker = Marker::find(payload)
+            .filter(|marker| self.phase() != Phase::Opening && self.deliveries.is_ours(marker))?;
         self.deliveries.saw(&marker);
         let Marker { run: _, sequence, due, part } = marker;
         Some(Publication { is_measured: part != Part::WarmUp, sequence, due: Some(due) })

@@ -25,7 +25,10 @@ impl Crew {
     pub fn ask_up_to(&self, seat: &Seat, in_flight: usize) {
         while self.works() && seat.asked.borrow().len() < in_flight.min(OWED_MAX) {
             let number = self.next_number.get();
-            if !self.try_to_ask(seat, Question { number, due: Moment::now() }) {
+            let due = Moment::now();
+            // The window may be over before that has been noticed.
+            let is_late = due >= self.tally.borrow().window.end;
+            if is_late || !self.try_to_ask(seat, Question { number, due }) {
                 break;
             }
             self.next_number.set(number + u64::from(self.share.processes));

@@ -88,7 +88,9 @@ impl Marker {
 /// The last `DIGITS` hexadecimal digits of a number, in lower case.
 #[inline]
 pub fn hex_digits<const DIGITS: usize>(number: u64) -> [u8; DIGITS] {
-    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (4 * (DIGITS - 1 - at))) as usize & 0xf])
+    std::array::from_fn(|at| {
+        b"0123456789abcdef"[(number >> (4 * (DIGITS - 1 - at))) as usize & 0xf]
+    })
 }
 
 /// A number of `DIGITS` lower-case digits and a blank, and what comes behind.

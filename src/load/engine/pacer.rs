@@ -63,6 +63,11 @@ pub struct Pacer {
 
 impl Pacer {
     /// A timer of its own. Fails where no more files can be opened.
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe because of types whose descriptor may change or close; an \
+                  OwnedFd's cannot, and unsafe code is denied here"
+    )]
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;

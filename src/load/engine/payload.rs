@@ -221,7 +221,10 @@ fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, String> {
 /// Sizes, drawn by the number of a message.
 #[derive(Debug)]
 enum Draw {
-    Range { min: u64, count: u64 },
+    Range {
+        min: u64,
+        count: u64,
+    },
     /// Each size with the sum of the weights up to and including its own.
     Weighted(Vec<(u64, usize)>),
 }

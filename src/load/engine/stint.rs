@@ -49,9 +49,9 @@ impl Stint {
         false
     }
 
-    /// The highest number that came; 0: none.
-    pub fn last(&self) -> u64 {
-        self.last
+    /// Whether more is to come of `total`, in order.
+    pub fn waits_for(&self, total: u64) -> bool {
+        self.last < total && (self.from_start || self.first > 0)
     }
 
     /// How many should have come and did not. `total` of a connection that was open to the end: the
@@ -110,6 +110,19 @@ mod tests {
         check(true, &[64, 1], Some(64), (1, 62));
         check(true, &[65, 1], Some(65), (1, 64));
         check(false, &[5, 4, 6], Some(6), (1, 0));
+    }
+
+    #[test]
+    fn it_waits_for_the_last_unless_nothing_need_come() {
+        let waits = |from_start, came: &[u64]| {
+            let mut stint = Stint::new(from_start);
+            came.iter().for_each(|sequence| {
+                stint.take(*sequence);
+            });
+            stint.waits_for(3)
+        };
+        assert!(waits(true, &[]) && waits(true, &[1, 2]) && waits(false, &[2]));
+        assert!(!waits(true, &[3]) && !waits(false, &[]));
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn a_file_that_cannot_be_sent_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     std::fs::write(file("latin1"), b"\xfc").unwrap();
-    std::fs::File::create(file("long")).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+    File::create(file("long")).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
     let load = |kind, files| Payloads::load(&Payload { kind, sizes: Sizes::Range(1, 1), files });
     for (name, what) in [("latin1", "not UTF-8"), ("long", "16 MiB"), ("none", "No such file")] {
         let error = load(Kind::Text, vec![file(name)]).unwrap_err();
