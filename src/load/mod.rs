@@ -4,12 +4,14 @@
 //! what came of it; reports of several processes or machines add up to one.
 
 mod histogram;
+mod link;
 mod progress;
 mod publisher;
 mod report;
 mod scenario;
 
 pub use histogram::Histogram;
+pub use link::{Connector, End, Link, NotSent, OpenError, Opened, Transport, Upgraded};
 pub use progress::{Phase, Progress};
 pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 pub use report::{Connections, Messages, Misbehaved, Report};

@@ -1,0 +1,1 @@
+//! Links against real servers: a stock one, and hand-written ones that do what none should.
