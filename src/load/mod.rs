@@ -5,6 +5,7 @@
 
 mod histogram;
 mod link;
+mod misbehave;
 mod progress;
 mod publisher;
 mod report;
@@ -12,6 +13,7 @@ mod scenario;
 
 pub use histogram::Histogram;
 pub use link::{Connector, End, Link, NotSent, OpenError, Opened, Transport, Upgraded};
+pub use misbehave::misbehave;
 pub use progress::{Phase, Progress};
 pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 pub use report::{Connections, Messages, Misbehaved, Report};

@@ -27,4 +27,6 @@ pub use answer::Upgraded;
 pub use connection::{Link, NotSent};
 pub use connector::{Connector, OpenError, Opened};
 pub use end::End;
+pub(super) use end::reason_of;
+pub(super) use scratch::reading;
 pub use transport::Transport;
