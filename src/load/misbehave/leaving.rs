@@ -1,4 +1,5 @@
-//! Clients that leave without a Close frame.
+//! Clients that leave without a Close frame. While they stay, for 2 s at the most, they answer no
+//! ping: a server that is less patient ends them first.
 
 use std::net::Shutdown;
 use std::time::Duration;
