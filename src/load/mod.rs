@@ -3,6 +3,7 @@
 //! A [`Scenario`] says what to do, a [`Share`] which part of it one process does, and a [`Report`]
 //! what came of it; reports of several processes or machines add up to one.
 
+pub mod engine;
 mod histogram;
 mod link;
 mod misbehave;
