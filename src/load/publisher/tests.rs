@@ -69,21 +69,20 @@ fn publications_one_after_the_other_share_a_connection() {
 fn a_kept_connection_that_was_closed_is_replaced() {
     on_one_thread(async {
         let (listener, publisher) = parts().await;
-        let server = tokio::spawn(async move {
-            let mut requests = 0;
-            for _ in 0..2 {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                requests += usize::from(!read_request(&mut stream).await.is_empty());
-                stream.write_all(WELL.as_bytes()).await.unwrap();
-            }
-            requests
-        });
-        assert_eq!(publisher.publish("a".into()).await, Ok(()));
+        let serve = async || {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(!read_request(&mut stream).await.is_empty());
+            stream.write_all(WELL.as_bytes()).await.unwrap();
+            stream
+        };
+        let (outcome, stream) = tokio::join!(publisher.publish("a".into()), serve());
+        assert_eq!(outcome, Ok(()));
+        drop(stream);
         while !publisher.idle.borrow()[0].is_closed() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(publisher.publish("b".into()).await, Ok(()));
-        assert_eq!(server.await.unwrap(), 2);
+        let (outcome, _stream) = tokio::join!(publisher.publish("b".into()), serve());
+        assert_eq!(outcome, Ok(()));
     });
 }
 
@@ -139,8 +138,8 @@ fn more_than_64_under_way_are_refused_and_places_are_given_back() {
             read_request(stream).await;
             stream.write_all(WELL.as_bytes()).await.unwrap();
         }
-        for published in publishing.join_all().await {
-            assert_eq!(published, Ok(()));
+        for outcome in publishing.join_all().await {
+            assert_eq!(outcome, Ok(()));
         }
         assert_eq!(publisher.under_way.get(), 0);
         assert_eq!(publisher.idle.borrow().len(), UNDER_WAY_MAX);
