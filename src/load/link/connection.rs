@@ -128,7 +128,8 @@ impl Link {
         self.wake();
     }
 
-    /// Ends it with a FIN now, without a Close frame. What waited to be sent is not.
+    /// Ends it with a FIN now, without a Close frame. What waited to be sent is not, and where input
+    /// waits unread the kernel sends RST behind the FIN, as for a browser that is gone.
     pub fn drop_without_close(&self) {
         if let Some(transport) = self.transport.borrow().as_ref() {
             // It fails where there is no connection any more.

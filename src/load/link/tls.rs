@@ -111,7 +111,8 @@ pub(super) fn reason_of(error: &io::Error) -> &'static str {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "tls: certificate for another name"
             }
-            _ => "tls: bad certificate",
+            // Such as one that signs itself and calls itself an authority, as openssl makes them.
+            _ => "tls: certificate not trusted (--insecure takes any)",
         },
         (Some(Error::AlertReceived(_)), _) => "tls: refused by the server",
         (Some(Error::InvalidMessage(_)), _) => "tls: not a TLS server",
