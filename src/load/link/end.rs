@@ -23,7 +23,7 @@ pub struct End {
 }
 
 /// A socket's error. TLS that ends without its own farewell is an end of the stream like any other.
-pub(super) fn reason_of(error: &io::Error) -> &'static str {
+pub(in crate::load) fn reason_of(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
             "reset"

@@ -18,7 +18,7 @@ const WINDOW_BITS_MIN: u8 = 9;
 const WINDOWS: usize = 7;
 
 /// What a turn of reading needs.
-pub(super) struct Reading {
+pub(in crate::load) struct Reading {
     pub buffer: Box<[u8]>,
     pub inflater: Inflater,
 }
@@ -40,7 +40,7 @@ thread_local! {
 }
 
 /// Lends the room to read. Not to be called by what it calls.
-pub(super) fn reading<T>(with: impl FnOnce(&mut Reading) -> T) -> T {
+pub(in crate::load) fn reading<T>(with: impl FnOnce(&mut Reading) -> T) -> T {
     READING.with_borrow_mut(with)
 }
 
