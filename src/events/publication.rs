@@ -59,8 +59,9 @@ pub struct DeliveriesDropped {
 }
 
 impl DeliveriesDropped {
-    /// Counts it once per receiver.
-    #[inline]
+    /// Counts it once per receiver. Out of the way of a delivery, which would be swollen by it.
+    #[cold]
+    #[inline(never)]
     pub fn emit(self, recorder: &Recorder) {
         if OFF {
             return;
