@@ -252,7 +252,10 @@ mod tests {
         for bytes in near.chain([0, 3, 100, u64::MAX]) {
             let expected =
                 bounds.iter().position(|bound| bytes as f64 <= *bound).unwrap_or(SIZE_BOUNDS);
-            assert_eq!(size_bucket(bytes), expected, "{bytes} bytes");
+            let histogram = SizeHistogram::default();
+            histogram.observe_times(bytes, 1);
+            let shown = histogram.counts().iter().position(|count| *count == 1);
+            assert_eq!(shown, Some(expected), "{bytes} bytes");
         }
     }
 
