@@ -23,7 +23,7 @@ const SOURCE_ADDRESSES: usize = 200;
 pub struct Target {
     /// Where the server listens.
     pub address: SocketAddr,
-    /// Path and query.
+    /// Path and query; `{n}` in it becomes the connection's number.
     pub path: String,
     /// Offer permessage-deflate (RFC 7692) and insist on it. Both sides without context takeover: that
     /// is the one form that all peers speak, and so the one form in which they do the same work.
@@ -31,7 +31,7 @@ pub struct Target {
 }
 
 impl Target {
-    fn request(&self) -> String {
+    fn request(&self, ordinal: usize) -> String {
         let extension = if self.deflate {
             "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
         } else {
@@ -40,7 +40,8 @@ impl Target {
         format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{extension}User-Agent: bench-client\r\n\r\n",
-            self.path, self.address,
+            self.path.replace("{n}", &ordinal.to_string()),
+            self.address,
         )
     }
 
@@ -102,6 +103,7 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    ordinal: usize,
     phase: Phase,
     scanner: Scanner,
     unsent: Vec<u8>,
@@ -127,6 +129,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
+            ordinal,
             phase: Phase::Connecting,
             scanner: Scanner::default(),
             unsent: Vec::new(),
@@ -161,7 +164,7 @@ impl Connection {
                 return Err(error);
             }
             self.phase = Phase::Upgrading { head: Vec::new() };
-            return self.send(target.request().as_bytes());
+            return self.send(target.request(self.ordinal).as_bytes());
         }
         let unsent = std::mem::take(&mut self.unsent);
         self.send(&unsent)
