@@ -36,7 +36,7 @@ class Bars:
         parts = [text(x, y + 14, self.title, bold=True)]
         for tick in ticks(top_value, 4 if width > WIDTH / 2 else 3):
             parts += [line(left + tick * scale, y + HEAD - 2, left + tick * scale, bottom, 0.35),
-                      text(left + tick * scale, bottom + 16, short(tick), anchor="middle")]
+                      text(left + tick * scale, bottom + 16, f"{tick:,g}", anchor="middle")]
         for number, (name, value) in enumerate(self.rows):
             row = y + HEAD + ROW * number
             parts += [
@@ -78,7 +78,7 @@ class Quantiles:
         parts = [text(x, y + 14, self.title, bold=True), *legend(x + width, y + 14)]
         for power in range(low, high + 1):
             at = place(10**power)
-            parts += [line(at, y + HEAD - 2, at, bottom, 0.35), text(at, bottom + 16, f"{10**power:g}", anchor="middle")]
+            parts += [line(at, y + HEAD - 2, at, bottom, 0.35), text(at, bottom + 16, f"{10**power:,g}", anchor="middle")]
         for number, (name, *quantiles) in enumerate(rows):
             row = y + HEAD + ROW * number + BAR / 2
             colour = OURS if is_ours(name) else OTHERS
@@ -153,4 +153,4 @@ def short(value):
     for limit, digits in ((100, 0), (10, 1)):
         if value >= limit:
             return f"{value:,.{digits}f}"
-    return f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
+    return f"{value:.2f}"

@@ -211,8 +211,11 @@ impl Publications {
         self.fleet.poll(wake, &mut events)?;
         for event in &events {
             match *event {
-                // One that does not receive gets answers to its publications.
-                Event::Messages { connection, .. } if connection >= self.received.len() => {}
+                // One that does not receive gets answers to its publications. They are no deliveries,
+                // and several may share a message.
+                Event::Messages { connection, count, .. } if connection >= self.received.len() => {
+                    self.fleet.totals.messages_received -= count;
+                }
                 Event::Messages { connection, count, at } => self.record(connection, count, at)?,
                 Event::Ended(number) if number == self.publisher => {
                     return Err(io::Error::other("the server has ended the publishing connection"));
