@@ -120,16 +120,21 @@ def compare(peer, ports, totals):
         "received": totals["messages_sent"],
         "sent": totals["messages_received"],
     }
+    counted = settled_counts(peer, ports, expected)
+    return {
+        name: {"server": counted[name], "client": count}
+        for name, count in expected.items()
+        if counted.get(name, count) != count
+    }
+
+
+def settled_counts(peer, ports, expected):
+    """The server's own counts, as soon as those that it has are as expected; after 3 s, whatever they are."""
     deadline = time.monotonic() + COUNTS_SECONDS_MAX
     while True:
         counted = peer.counts(ports)
-        difference = {
-            name: {"server": counted[name], "client": count}
-            for name, count in expected.items()
-            if counted.get(name, count) != count
-        }
-        if not difference or time.monotonic() > deadline:
-            return difference
+        if all(counted.get(name, count) == count for name, count in expected.items()) or time.monotonic() > deadline:
+            return counted
         time.sleep(0.1)
 
 
