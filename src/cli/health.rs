@@ -7,9 +7,10 @@ use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::http::{Question, Target, ask};
+use super::http::{Question, ask};
 use super::{BAD_INPUT, ConfigOptions, FAILED, complain, print};
 use crate::config::printable;
+use crate::load::Target;
 
 /// Where a gateway says whether it is ready.
 const PATH: &str = "/health/ready";
@@ -38,7 +39,7 @@ pub struct Options {
 /// Asks once. A configuration is only loaded where no URL is given.
 pub fn run(options: Options) -> ExitCode {
     let target = match options.url {
-        Some(url) => Target::parse(&url),
+        Some(url) => Target::parse("--url", &url),
         None => match options.config.load() {
             Ok(loaded) => Target::of_listener(loaded.config.server.admin_listen),
             Err(code) => return code,
@@ -103,7 +104,8 @@ mod tests {
 
     #[test]
     fn says_ready_or_why_not() {
-        let asked = |answer| ask_whether_ready(&Target::parse(&answering(answer)).unwrap());
+        let asked =
+            |answer| ask_whether_ready(&Target::parse("--url", &answering(answer)).unwrap());
         assert_eq!(asked("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), Ok(()));
         assert_eq!(
             asked("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\ndraining\n"),
@@ -118,7 +120,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let refused = ask_whether_ready(&Target::parse(&url).unwrap()).unwrap_err();
+        let refused = ask_whether_ready(&Target::parse("--url", &url).unwrap()).unwrap_err();
         assert!(refused.contains("Connection refused"), "{refused}");
     }
 
@@ -126,7 +128,7 @@ mod tests {
     fn a_silent_listener_ends_in_the_timeout() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let silent = ask_whether_ready(&Target::parse(&url).unwrap()).unwrap_err();
+        let silent = ask_whether_ready(&Target::parse("--url", &url).unwrap()).unwrap_err();
         assert!(silent.ends_with("no answer within 3s"), "{silent}");
     }
 }

@@ -2,73 +2,17 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-/// An admin listener.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    /// `host:port`, IPv6 hosts in brackets.
-    authority: String,
-    /// The URL's path with its query, where it had one other than `/`.
-    path: Option<String>,
-}
-
-impl Target {
-    /// The loopback side of a listener on every interface.
-    pub fn of_listener(listen: SocketAddr) -> Result<Self, String> {
-        if listen.port() == 0 {
-            return Err(
-                "server.admin_listen has port 0, which the system chose: give --url http://HOST:PORT"
-                    .to_owned(),
-            );
-        }
-        let ip = match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        Ok(Self { authority: SocketAddr::new(ip, listen.port()).to_string(), path: None })
-    }
-
-    /// An `http` URL.
-    pub fn parse(url: &str) -> Result<Self, String> {
-        let advice =
-            || format!("--url {url}: write http://HOST:PORT, such as http://127.0.0.1:8081");
-        let uri: Uri = url.parse().map_err(|_| advice())?;
-        let authority = uri.authority().ok_or_else(advice)?;
-        if uri.scheme_str() != Some("http") || authority.as_str().contains('@') {
-            return Err(advice());
-        }
-        let path =
-            uri.path_and_query().map(http::uri::PathAndQuery::as_str).filter(|path| *path != "/");
-        Ok(Self {
-            authority: match authority.port_u16() {
-                Some(port) => format!("{}:{port}", authority.host()),
-                None => format!("{}:80", authority.host()),
-            },
-            path: path.map(str::to_owned),
-        })
-    }
-
-    /// The URL's own path, if it had one.
-    pub fn path(&self) -> Option<&str> {
-        self.path.as_deref()
-    }
-
-    /// As a user writes it.
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.authority)
-    }
-}
+use crate::load::Target;
 
 /// What is sent.
 pub(super) struct Question<'a> {
@@ -126,7 +70,7 @@ async fn connect_and_ask(target: &Target, question: Question<'_>) -> Result<Answ
     let timeout = question.timeout;
     let until = Instant::now() + timeout;
     let late = |_| format!("no answer within {timeout:?}");
-    let stream = timeout_at(until, TcpStream::connect(&target.authority)).await;
+    let stream = timeout_at(until, TcpStream::connect(target.authority())).await;
     let stream = match stream.map_err(late) {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(Failure::NotConnected(system_words(&error))),
@@ -150,7 +94,7 @@ async fn exchange(
     let mut request = Request::builder()
         .method(question.method)
         .uri(question.path)
-        .header(header::HOST, &target.authority)
+        .header(header::HOST, target.authority())
         .header(
             header::USER_AGENT,
             HeaderValue::from_static(concat!("gaugeway/", env!("CARGO_PKG_VERSION"))),
@@ -204,7 +148,10 @@ mod tests {
                 assert!(head[..read].starts_with(b"GET /path?a=b HTTP/1.1\r\nhost: 127.0.0.1:"));
                 stream.write_all(answer.as_bytes()).unwrap();
             });
-            ask(&Target::parse(&url).unwrap(), question(answer_bytes_max, Duration::from_secs(20)))
+            ask(
+                &Target::parse("--url", &url).unwrap(),
+                question(answer_bytes_max, Duration::from_secs(20)),
+            )
         })
     }
 
@@ -241,46 +188,13 @@ mod tests {
         assert!(matches!(nothing, Failure::Unanswered(_)), "{nothing:?}");
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = Target::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let target =
+            Target::parse("--url", &format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let soon = Duration::from_millis(50);
         let silent = ask(&target, question(9, soon)).unwrap_err();
         assert_eq!(silent, Failure::Unanswered("no answer within 50ms".to_owned()));
         drop(listener);
         let refused = ask(&target, question(9, Duration::from_secs(20))).unwrap_err();
         assert_eq!(refused, Failure::NotConnected("Connection refused".to_owned()));
-    }
-
-    #[test]
-    fn urls() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8081", Some(("127.0.0.1:8081", None))),
-            ("http://127.0.0.1:8081/", Some(("127.0.0.1:8081", None))),
-            ("http://gateway", Some(("gateway:80", None))),
-            ("http://[::1]:1/health/live", Some(("[::1]:1", Some("/health/live")))),
-            ("https://gateway", None),
-            ("gateway:8081", None),
-            ("/health", None),
-            ("http://a@b", None),
-            ("", None),
-            ("http://a b", None),
-        ] {
-            let parsed = Target::parse(url).ok();
-            let shown = parsed.as_ref().map(|t| (t.authority.as_str(), t.path()));
-            assert_eq!(shown, expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_listener_on_every_interface_is_asked_on_loopback() {
-        for (listen, expected) in [
-            ("127.0.0.1:8081", Some("127.0.0.1:8081")),
-            ("0.0.0.0:8081", Some("127.0.0.1:8081")),
-            ("[::]:8081", Some("[::1]:8081")),
-            ("10.0.0.7:1", Some("10.0.0.7:1")),
-            ("127.0.0.1:0", None),
-        ] {
-            let target = Target::of_listener(listen.parse().unwrap()).ok();
-            assert_eq!(target.map(|t| t.authority).as_deref(), expected);
-        }
     }
 }

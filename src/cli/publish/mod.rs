@@ -1,11 +1,10 @@
 //! `gaugeway publish`: one publication by hand, through the admin listener's API.
 
 mod answer;
-mod body;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,12 +13,11 @@ use bytes::Bytes;
 use clap::{ArgGroup, Args, ValueEnum};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::http::{Failure, Question, Target, ask};
+use super::http::{Failure, Question, ask};
 use super::{BAD_INPUT, ConfigOptions, FAILED, complain, print};
-use crate::config::{SECRET_CHARS_MAX, Secret, printable};
-use body::{Kind, To};
+use crate::config::{SECRET_CHARS_MAX, Secret, printable, read_bounded};
+use crate::load::{Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 
-const PATH: &str = "/api/v1/publish";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_VARIABLE: &str = "GAUGEWAY_API_KEY";
 
@@ -112,26 +110,27 @@ fn publish(options: Options) -> Result<String, ExitCode> {
     let (target, key) =
         target_and_key(options.url.as_deref(), options.key_file.as_deref(), options.config)?;
     if let Some(key) = key {
-        headers.insert(header::AUTHORIZATION, bearer(&key));
+        let value = bearer(&key).expect("a secret is visible ASCII, from whichever source");
+        headers.insert(header::AUTHORIZATION, value);
     }
     let (source, bytes) = read_message(options.text, options.file).map_err(bad_input)?;
-    let kind = match (options.json, options.binary) {
-        (true, _) => Kind::Json,
-        (false, true) => Kind::Binary,
-        (false, false) => Kind::Text,
+    let form = match (options.json, options.binary) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Binary,
+        (false, false) => Form::Text,
     };
-    let body = body::body(&to, kind, &bytes, !options.no_compress)
+    let body = publication_body(&to, form, &bytes, !options.no_compress)
         .map_err(|what| bad_input(format!("{source} is {what}")))?;
 
     let question = Question {
         method: Method::POST,
-        path: PATH,
+        path: PUBLISH_PATH,
         headers,
         body: Bytes::from(body),
         timeout: TIMEOUT,
         answer_bytes_max: ANSWER_BYTES_MAX,
     };
-    let url = target.url(PATH);
+    let url = target.url(PUBLISH_PATH);
     let answer = ask(&target, question)
         .map_err(|failure| failed(&no_answer(&failure, &url, options.idempotency_key.is_some())))?;
     answer::read(&answer, options.output == Output::Json, &url).map_err(|said| failed(&said))
@@ -179,7 +178,7 @@ fn target_and_key(
     config: ConfigOptions,
 ) -> Result<(Target, Option<Secret>), ExitCode> {
     let given = given_key(key_file).map_err(bad_input)?;
-    let target = url.map(Target::parse).transpose().map_err(bad_input)?;
+    let target = url.map(|url| Target::parse("--url", url)).transpose().map_err(bad_input)?;
     if let Some(path) = target.as_ref().and_then(Target::path) {
         return Err(bad_input(format!("--url has the path {path}: write http://HOST:PORT alone")));
     }
@@ -200,10 +199,10 @@ fn target_and_key(
 }
 
 /// The key of the file, else of the variable; an empty variable is none.
-fn given_key(file: Option<&Path>) -> Result<Option<Secret>, String> {
+pub(super) fn given_key(file: Option<&Path>) -> Result<Option<Secret>, String> {
     if let Some(path) = file {
         let name = format!("--key-file {}", path.display());
-        let bytes = read(File::open(path), KEY_FILE_BYTES_MAX, &name)?;
+        let bytes = read_bounded(File::open(path), KEY_FILE_BYTES_MAX, &name)?;
         let text = String::from_utf8(bytes).map_err(|_| not_a_key(&name))?;
         return secret(&text).map(Some).ok_or_else(|| not_a_key(&name));
     }
@@ -229,13 +228,6 @@ fn secret(text: &str) -> Option<Secret> {
     is_secret.then(|| Secret::new(secret))
 }
 
-fn bearer(key: &Secret) -> HeaderValue {
-    let value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
-    let mut value = value.expect("a secret is visible ASCII, from whichever source");
-    value.set_sensitive(true);
-    value
-}
-
 fn idempotency_key(key: &str) -> Result<HeaderValue, String> {
     let wrong =
         || format!("--idempotency-key {key}: write one word of visible ASCII, such as a UUID");
@@ -253,28 +245,16 @@ fn read_message(
     let (name, bytes) = match (text, file) {
         (Some(text), _) if text == "-" => {
             let name = "standard input".to_owned();
-            let bytes = read(Ok(io::stdin().lock()), MESSAGE_BYTES_MAX, &name)?;
+            let bytes = read_bounded(Ok(io::stdin().lock()), MESSAGE_BYTES_MAX, &name)?;
             (name, bytes)
         }
         (Some(text), _) => ("the message".to_owned(), text.into_encoded_bytes()),
         (None, Some(path)) => {
             let name = format!("--file {}", path.display());
-            let bytes = read(File::open(path), MESSAGE_BYTES_MAX, &name)?;
+            let bytes = read_bounded(File::open(path), MESSAGE_BYTES_MAX, &name)?;
             (name, bytes)
         }
         (None, None) => return Err("there is no message: write it, or --file PATH".to_owned()),
     };
     Ok((name, bytes))
-}
-
-/// All of it, at most so much.
-fn read(source: io::Result<impl Read>, bytes_max: u64, name: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    source
-        .and_then(|source| source.take(bytes_max + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("{name} cannot be read: {error}"))?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(format!("{name} is longer than {bytes_max} bytes"));
-    }
-    Ok(bytes)
 }

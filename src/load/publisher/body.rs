@@ -6,9 +6,12 @@ use serde::de::IgnoredAny;
 
 /// Who gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum To {
+pub enum To {
+    /// Every connection of the user with this name.
     User(String),
+    /// Every connection of the endpoint with this path.
     Endpoint(String),
+    /// Every connection.
     Everyone,
 }
 
@@ -41,18 +44,26 @@ impl To {
 
 /// How the bytes are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Form {
+    /// UTF-8, a text message.
     Text,
+    /// JSON, a text message.
     Json,
+    /// Any bytes, a binary message.
     Binary,
 }
 
 /// The body of the request. JSON goes into it as it was written, not a digit changed. The error
 /// says what is wrong with the bytes.
-pub(super) fn body(to: &To, kind: Kind, bytes: &[u8], compress: bool) -> Result<String, String> {
-    let payload = match kind {
-        Kind::Text => format!("\"text\":{}", serde_json::Value::from(utf8(bytes)?)),
-        Kind::Json => {
+pub fn publication_body(
+    to: &To,
+    form: Form,
+    bytes: &[u8],
+    compress: bool,
+) -> Result<String, String> {
+    let payload = match form {
+        Form::Text => format!("\"text\":{}", serde_json::Value::from(utf8(bytes)?)),
+        Form::Json => {
             let text = utf8(bytes)?;
             serde_json::from_str::<IgnoredAny>(text).map_err(|error| {
                 format!("not JSON: {error}; correct it, or send it as text without --json")
@@ -60,7 +71,7 @@ pub(super) fn body(to: &To, kind: Kind, bytes: &[u8], compress: bool) -> Result<
             format!("\"data\":{}", text.trim_ascii())
         }
         // Base64 has no character that JSON escapes.
-        Kind::Binary => format!("\"data_base64\":\"{}\"", STANDARD.encode(bytes)),
+        Form::Binary => format!("\"data_base64\":\"{}\"", STANDARD.encode(bytes)),
     };
     let compress = if compress { "" } else { ",\"compress\":false" };
     Ok(format!("{{\"to\":{},{payload}{compress}}}", to.json()))
@@ -100,14 +111,14 @@ mod tests {
 
     #[test]
     fn bodies() {
-        let check = |to, kind, bytes: &[u8], compress, expected| {
-            assert_eq!(body(&to, kind, bytes, compress).unwrap(), expected);
+        let check = |to, form, bytes: &[u8], compress, expected| {
+            assert_eq!(publication_body(&to, form, bytes, compress).unwrap(), expected);
         };
         let everyone = || To::Everyone;
         let user = To::User("a\"\u{7}".to_owned());
         check(
             user,
-            Kind::Text,
+            Form::Text,
             b"say \"hi\"\n",
             true,
             r#"{"to":{"user":"a\"\u0007"},"text":"say \"hi\"\n"}"#,
@@ -115,34 +126,34 @@ mod tests {
         // As it was written: digits, order and doubles.
         check(
             To::Endpoint("/ws".to_owned()),
-            Kind::Json,
+            Form::Json,
             b" {\"b\": 1.10, \"a\":12345678901234567890123, \"b\":\"\\u00e9\"}\n",
             false,
             r#"{"to":{"endpoint":"/ws"},"data":{"b": 1.10, "a":12345678901234567890123, "b":"\u00e9"},"compress":false}"#,
         );
         check(
             everyone(),
-            Kind::Binary,
+            Form::Binary,
             b"\xff\0",
             true,
             r#"{"to":{"everyone":true},"data_base64":"/wA="}"#,
         );
-        check(everyone(), Kind::Text, b"", true, r#"{"to":{"everyone":true},"text":""}"#);
+        check(everyone(), Form::Text, b"", true, r#"{"to":{"everyone":true},"text":""}"#);
     }
 
     #[test]
     fn bytes_that_are_not_what_they_should_be() {
-        for (kind, bytes, part) in [
-            (Kind::Text, &b"ab\xff"[..], "not UTF-8 (at byte 2); --binary"),
-            (Kind::Json, b"\"\xff\"", "not UTF-8 (at byte 1)"),
-            (Kind::Json, b"{\n \"a\": tru }", "line 2 column"),
-            (Kind::Json, b"1 2", "trailing characters at line 1 column 3"),
+        for (form, bytes, part) in [
+            (Form::Text, &b"ab\xff"[..], "not UTF-8 (at byte 2); --binary"),
+            (Form::Json, b"\"\xff\"", "not UTF-8 (at byte 1)"),
+            (Form::Json, b"{\n \"a\": tru }", "line 2 column"),
+            (Form::Json, b"1 2", "trailing characters at line 1 column 3"),
             // Nothing gets out of its place in the request.
-            (Kind::Json, b"1},\"to\":{\"everyone\":true", "trailing characters"),
-            (Kind::Json, b"1,\"to\":{\"everyone\":true}", "trailing characters"),
-            (Kind::Json, b"", "EOF while parsing a value at line 1 column 0"),
+            (Form::Json, b"1},\"to\":{\"everyone\":true", "trailing characters"),
+            (Form::Json, b"1,\"to\":{\"everyone\":true}", "trailing characters"),
+            (Form::Json, b"", "EOF while parsing a value at line 1 column 0"),
         ] {
-            let message = body(&To::Everyone, kind, bytes, true).unwrap_err();
+            let message = publication_body(&To::Everyone, form, bytes, true).unwrap_err();
             assert!(message.contains(part), "{message}");
         }
     }
