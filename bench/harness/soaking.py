@@ -35,7 +35,7 @@ def checks(samples, echo, fan_out, misbehaving):
     so many clients misbehaved at a time beside the fan-out.
     """
     return [
-        *memory(samples), *open_connections(samples), *ends(samples[-1], echo, fan_out),
+        *memory(samples), *open_connections(samples), misbehaved(echo, fan_out), *ends(samples[-1], echo, fan_out),
         *behaving("echo", echo), *behaving("fan-out", fan_out), *messages(samples[-1], echo, fan_out, misbehaving),
     ]
 
@@ -63,6 +63,13 @@ def open_connections(samples):
     last = samples[-1]
     return [Check("opened − ended = open, in every sample", not differing, words),
             Check("nobody is left at the end", last["open"] == 0, f"{last['open']} open")]
+
+
+def misbehaved(*reports):
+    """Without trouble, that nothing came of it says nothing."""
+    tried = {kind: sum(report["misbehaved"].get(kind, {"tried": 0})["tried"] for report in reports) for kind in CAUSES}
+    words = ", ".join(f"{kind} {count:,}" for kind, count in tried.items())
+    return Check("there was trouble of every kind", all(tried.values()), words)
 
 
 def ends(last, *reports):
