@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use gaugeway::cli::{Arguments, Command, check, config, health, publish, serve};
+use gaugeway::cli::{Arguments, Command, check, config, health, load, publish, serve};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -14,5 +14,6 @@ fn main() -> ExitCode {
         Some(Command::Config(options)) => config::run(options),
         Some(Command::Health(options)) => health::run(options),
         Some(Command::Publish(options)) => publish::run(options),
+        Some(Command::Load(options)) => load::run(*options),
     }
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod config;
 pub mod health;
 mod http;
+pub mod load;
 pub mod publish;
 pub mod serve;
 
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Flags, Loaded, Sources, load};
+use crate::config::{Flags, Loaded, Sources, load as load_config};
 
 /// Something failed while running.
 pub const FAILED: u8 = 1;
@@ -34,7 +35,8 @@ pub const BAD_INPUT: u8 = 2;
                   gaugeway --listen 127.0.0.1:9000      serve on another port\n  \
                   gaugeway config --example > gaugeway.toml\n  \
                   gaugeway check -c gaugeway.toml       report all mistakes at once\n  \
-                  gaugeway publish --to user:42 hello   one message, through the API\n\n\
+                  gaugeway publish --to user:42 hello   one message, through the API\n  \
+                  gaugeway load ws://127.0.0.1:8080/ws  put load on a server\n\n\
                   Exit codes: 0 well, 1 failed while running, 2 bad input.",
     args_conflicts_with_subcommands = true
 )]
@@ -60,6 +62,8 @@ pub enum Command {
     Health(health::Options),
     /// Publish a message by hand: to a user, an endpoint or everyone
     Publish(publish::Options),
+    /// Put load on any WebSocket server, and measure what comes of it
+    Load(Box<load::Options>),
 }
 
 /// Where settings come from, on any subcommand that needs them.
@@ -94,7 +98,7 @@ impl ConfigOptions {
 
 /// Loads the configuration. All mistakes go to standard error, and the exit code is 2.
 fn load_from(sources: &Sources) -> Result<Loaded, ExitCode> {
-    load(sources).map_err(|mistakes| {
+    load_config(sources).map_err(|mistakes| {
         complain(&mistakes.to_string());
         ExitCode::from(BAD_INPUT)
     })

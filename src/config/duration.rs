@@ -10,7 +10,7 @@ const UNITS: [(&str, u64); 5] =
 
 /// Reads a whole number with a unit. A bare number is refused: nobody can tell whether 30 means
 /// seconds or milliseconds, and the difference is an outage.
-pub(super) fn parse(text: &str) -> Result<Duration, Problem> {
+pub(crate) fn parse(text: &str) -> Result<Duration, Problem> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     if digits.is_empty() {
@@ -48,7 +48,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, Problem> {
 
 /// Writes a duration of whole milliseconds so that [`parse`] gives it back. Minutes and hours are
 /// used from two upwards: `"60s"` reads better beside `"30s"` than `"1m"`.
-pub(super) fn show(duration: Duration) -> String {
+pub(crate) fn show(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     for (unit, unit_ms) in [("h", 3_600_000), ("m", 60_000)] {
         if ms.is_multiple_of(unit_ms) && ms >= 2 * unit_ms {

@@ -11,7 +11,7 @@ use super::mistake::{Mistake, Place};
 const FILE_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 
 /// A file's text with the means to say where in it something stands.
-pub(super) struct Text {
+pub(crate) struct Text {
     path: Arc<str>,
     content: String,
     /// Byte offset of each line's first byte, ascending.
@@ -91,6 +91,22 @@ impl Text {
     fn line_number(&self, offset: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= offset)
     }
+}
+
+/// All of a source, at most so many bytes; the error begins with its name.
+pub(crate) fn read_bounded(
+    source: io::Result<impl Read>,
+    bytes_max: u64,
+    name: &str,
+) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    source
+        .and_then(|source| source.take(bytes_max + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("{name} cannot be read: {}", reason(&error)))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("{name} is longer than {bytes_max} bytes"));
+    }
+    Ok(bytes)
 }
 
 /// The system's words without "(os error 2)".

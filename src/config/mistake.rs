@@ -85,7 +85,7 @@ pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
     /// Puts the mistakes into the order in which a reader meets them; `None` when there are none.
-    pub(super) fn collect(mut mistakes: Vec<Mistake>) -> Option<Self> {
+    pub(crate) fn collect(mut mistakes: Vec<Mistake>) -> Option<Self> {
         mistakes.sort();
         mistakes.dedup();
         (!mistakes.is_empty()).then_some(Self(mistakes))
@@ -117,7 +117,7 @@ impl std::error::Error for Mistakes {}
 
 /// A mistake inside one value, before it is known where the value stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// Byte offset in the file, when it differs from the value's own (an element of a list).
     pub at: Option<usize>,
     /// What is wrong.
@@ -147,7 +147,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// A value of the input inside a message: quoted, shortened.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         None => format!("\"{text}\""),
         Some((end, _)) => format!("\"{}…\"", &text[..end]),

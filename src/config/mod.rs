@@ -25,9 +25,12 @@ mod tests;
 mod value;
 
 pub use check::connections_within;
+pub(crate) use duration::{parse as parse_duration, show as show_duration};
+pub(crate) use file::{Text, read_bounded};
 pub use key::{ApiKey, SECRET_CHARS_MAX, Secret};
 pub use load::{Loaded, Origin, Sources, load};
 pub use mistake::{Mistake, Mistakes, Place, printable};
+pub(crate) use mistake::{Problem, quote};
 pub use overrides::Flags;
 pub use print::{effective, example};
 pub use reload::{Change, changes, merge_live};
@@ -35,6 +38,8 @@ pub use schema::{
     Api, Auth, AuthMode, Compression, Endpoint, Heartbeat, Inbound, Limits, LogFormat, Server,
     Telemetry,
 };
+pub(crate) use suggest::closest;
+pub(crate) use value::type_name;
 
 use settings::Section;
 

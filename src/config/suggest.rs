@@ -8,7 +8,7 @@ const SIMILARITY_MIN: f64 = 0.9;
 
 /// The nearest candidate within a third of the word's length in edits (at least one); else the one
 /// that the word seems to abbreviate (`max_conns`).
-pub(super) fn closest<'a>(
+pub(crate) fn closest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

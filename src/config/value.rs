@@ -314,7 +314,7 @@ impl Word for IpNet {
 }
 
 /// The type of a TOML value with its article.
-pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
+pub(crate) fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",

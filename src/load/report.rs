@@ -109,7 +109,8 @@ impl Report {
 
     /// Everything that went wrong, in one number: errors, and answers that never came.
     pub fn errors_total(&self) -> u64 {
-        self.errors.values().sum::<u64>() + self.messages.missing + self.messages.unsent
+        let Messages { missing, unsent, .. } = self.messages;
+        self.errors.values().chain([&missing, &unsent]).fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     /// Adds the report of another process or machine that did its work at the same time.
@@ -123,12 +124,12 @@ impl Report {
         self.latency.merge(&other.latency);
         self.handshake.merge(&other.handshake);
         for (code, times) in &other.closes {
-            *self.closes.entry(*code).or_default() += times;
+            add(self.closes.entry(*code).or_default(), *times);
         }
         other.errors.iter().for_each(|(reason, times)| count(&mut self.errors, reason, *times));
         for (misconduct, theirs) in &other.misbehaved {
             let ours = self.misbehaved.entry(*misconduct).or_default();
-            ours.tried += theirs.tried;
+            add(&mut ours.tried, theirs.tried);
             theirs.ended.iter().for_each(|(how, times)| count(&mut ours.ended, how, *times));
         }
     }
@@ -143,30 +144,35 @@ impl Misbehaved {
 
 impl Connections {
     fn add(&mut self, other: Self) {
-        self.attempted += other.attempted;
-        self.opened += other.opened;
-        self.open_max += other.open_max;
-        self.lost += other.lost;
+        add(&mut self.attempted, other.attempted);
+        add(&mut self.opened, other.opened);
+        add(&mut self.open_max, other.open_max);
+        add(&mut self.lost, other.lost);
     }
 }
 
 impl Messages {
     fn add(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.unsent += other.unsent;
-        self.received += other.received;
-        self.missing += other.missing;
-        self.out_of_order += other.out_of_order;
-        self.sent_bytes += other.sent_bytes;
-        self.received_bytes += other.received_bytes;
-        self.received_wire_bytes += other.received_wire_bytes;
+        add(&mut self.sent, other.sent);
+        add(&mut self.unsent, other.unsent);
+        add(&mut self.received, other.received);
+        add(&mut self.missing, other.missing);
+        add(&mut self.out_of_order, other.out_of_order);
+        add(&mut self.sent_bytes, other.sent_bytes);
+        add(&mut self.received_bytes, other.received_bytes);
+        add(&mut self.received_wire_bytes, other.received_wire_bytes);
     }
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, reason: &str, times: u64) {
     if let Some(count) = counts.get_mut(reason) {
-        *count += times;
+        add(count, times);
     } else {
         counts.insert(reason.to_owned(), times);
     }
+}
+
+/// Files that are merged may hold any number.
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
 }

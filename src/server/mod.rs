@@ -35,6 +35,7 @@ use crate::telemetry::{
 };
 
 pub use drain::Stage;
+pub use files::raise_limit;
 pub(crate) use reload::Live;
 
 use reload::{InForce, Reloading};
@@ -100,7 +101,7 @@ pub fn run(config: Config, warnings: &[String], sources: &Sources) -> ExitCode {
 }
 
 fn serve(config: Config, sources: &Sources, logging: &Logging) -> Result<(), String> {
-    let files = files::raise_limit();
+    let files = raise_limit();
     let gateway = Arc::new(Gateway::new(config, files)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

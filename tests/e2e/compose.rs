@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Map, Value};
 
-use super::support::{Gateway, part_or_not_run, repository};
+use super::support::{Gateway, Settings, Site, part_or_not_run, repository};
 
 const KEYS: &str = "GAUGEWAY_API__KEYS";
 const SOME_KEY: &str = "backend:0123456789abcdef01234567";
@@ -29,6 +29,16 @@ fn project(test: &str) -> Option<Value> {
 
 fn services(project: &Value) -> &Map<String, Value> {
     project["services"].as_object().unwrap()
+}
+
+/// The service of a profile that is not started by itself.
+#[track_caller]
+fn load_service(test: &str) -> Option<Value> {
+    let reader = part_or_not_run("compose-config", test)?;
+    let output = read(&reader, &[(KEYS, SOME_KEY), ("COMPOSE_PROFILES", "load")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut project: Value = serde_json::from_slice(&output.stdout).unwrap();
+    Some(project["services"]["load"].take())
 }
 
 /// A list of strings, empty if there is none.
@@ -133,6 +143,35 @@ fn every_service_is_pinned_and_checked_and_every_mounted_path_exists() {
     let script = start[1].strip_prefix("/gaugeway/").unwrap();
     let script = std::fs::read_to_string(repository().join("nginx").join(script)).unwrap();
     assert!(script.contains(" --forwarded replace"), "nginx is the first proxy there");
+}
+
+#[test]
+fn ten_load_clients_start_only_when_asked_for_and_ask_for_what_the_program_does() {
+    let test = "ten_load_clients_start_only_when_asked_for_and_ask_for_what_the_program_does";
+    let Some(project) = project(test) else { return };
+    assert!(!services(&project).contains_key("load"));
+    let Some(load) = load_service(test) else { return };
+    assert_eq!(load["deploy"]["replicas"], 10);
+    assert_eq!(load["build"], project["services"]["gateway"]["build"], "the same image");
+    assert_eq!(load["depends_on"]["nginx"]["condition"], "service_healthy");
+    assert!(load["ports"].is_null() && load["read_only"] == true && load["user"].is_null());
+    assert_eq!(words(&load["cap_drop"]), ["ALL"]);
+    assert_eq!(load["healthcheck"]["disable"], true);
+
+    let site = Site::start(Settings::new());
+    let own = format!("wss://{}/", site.nginx.tls);
+    let command = words(&load["command"]);
+    let mut arguments: Vec<String> =
+        command.iter().map(|word| word.replace("wss://nginx:8443/", &own)).collect();
+    assert!(arguments.iter().any(|word| word.contains(&own)), "{arguments:?}");
+    // Later flags win.
+    let short = ["--connections=3", "--ramp=0s", "--duration=300ms", "--warm-up=0s"];
+    arguments.extend(short.map(str::to_owned));
+    arguments.extend(["--max-errors=0".to_owned(), "--no-progress".to_owned()]);
+    let mut gaugeway = Command::new(env!("CARGO_BIN_EXE_gaugeway"));
+    let output = gaugeway.args(&arguments).env_clear().output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("3 wanted, 3 opened"), "{output:?}");
 }
 
 /// With a version of at least two numbers.

@@ -24,6 +24,7 @@ mod heads;
 mod heartbeat;
 mod hub_load;
 mod limits;
+mod load_command;
 mod many;
 mod monitoring;
 mod network_loss;

@@ -4,7 +4,7 @@ mod answer;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::http::{Failure, Question, ask};
 use super::{BAD_INPUT, ConfigOptions, FAILED, complain, print};
-use crate::config::{SECRET_CHARS_MAX, Secret, printable};
+use crate::config::{SECRET_CHARS_MAX, Secret, printable, read_bounded};
 use crate::load::{Form, PUBLISH_PATH, Target, To, bearer, publication_body};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -199,10 +199,10 @@ fn target_and_key(
 }
 
 /// The key of the file, else of the variable; an empty variable is none.
-fn given_key(file: Option<&Path>) -> Result<Option<Secret>, String> {
+pub(super) fn given_key(file: Option<&Path>) -> Result<Option<Secret>, String> {
     if let Some(path) = file {
         let name = format!("--key-file {}", path.display());
-        let bytes = read(File::open(path), KEY_FILE_BYTES_MAX, &name)?;
+        let bytes = read_bounded(File::open(path), KEY_FILE_BYTES_MAX, &name)?;
         let text = String::from_utf8(bytes).map_err(|_| not_a_key(&name))?;
         return secret(&text).map(Some).ok_or_else(|| not_a_key(&name));
     }
@@ -245,28 +245,16 @@ fn read_message(
     let (name, bytes) = match (text, file) {
         (Some(text), _) if text == "-" => {
             let name = "standard input".to_owned();
-            let bytes = read(Ok(io::stdin().lock()), MESSAGE_BYTES_MAX, &name)?;
+            let bytes = read_bounded(Ok(io::stdin().lock()), MESSAGE_BYTES_MAX, &name)?;
             (name, bytes)
         }
         (Some(text), _) => ("the message".to_owned(), text.into_encoded_bytes()),
         (None, Some(path)) => {
             let name = format!("--file {}", path.display());
-            let bytes = read(File::open(path), MESSAGE_BYTES_MAX, &name)?;
+            let bytes = read_bounded(File::open(path), MESSAGE_BYTES_MAX, &name)?;
             (name, bytes)
         }
         (None, None) => return Err("there is no message: write it, or --file PATH".to_owned()),
     };
     Ok((name, bytes))
-}
-
-/// All of it, at most so much.
-fn read(source: io::Result<impl Read>, bytes_max: u64, name: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    source
-        .and_then(|source| source.take(bytes_max + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("{name} cannot be read: {error}"))?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(format!("{name} is longer than {bytes_max} bytes"));
-    }
-    Ok(bytes)
 }

@@ -28,5 +28,7 @@ pub use connection::{Link, NotSent};
 pub use connector::{Connector, OpenError, Opened};
 pub use end::End;
 pub(super) use end::reason_of;
+pub(super) use request::{check_header, check_subprotocols};
 pub(super) use scratch::reading;
 pub use transport::Transport;
+pub(super) use url::Url;

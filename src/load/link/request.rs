@@ -88,7 +88,7 @@ impl Template {
     }
 }
 
-fn check_subprotocols(subprotocols: &[String]) -> Result<(), String> {
+pub(in crate::load) fn check_subprotocols(subprotocols: &[String]) -> Result<(), String> {
     for (index, name) in subprotocols.iter().enumerate() {
         if !is_token(name) {
             let name = name.escape_debug();
@@ -105,7 +105,7 @@ fn check_subprotocols(subprotocols: &[String]) -> Result<(), String> {
 }
 
 /// What goes into a request as it is must not be able to end its line, or the head.
-fn check_header(name: &str, value: &str) -> Result<(), String> {
+pub(in crate::load) fn check_header(name: &str, value: &str) -> Result<(), String> {
     let shown = name.escape_debug();
     if !is_token(name) {
         return Err(format!(

@@ -8,7 +8,7 @@ const NUMBER: &str = "{n}";
 
 /// A URL taken apart (RFC 6455 §3).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
+pub(in crate::load) struct Url {
     /// `wss`.
     pub secure: bool,
     /// A name or an address; IPv6 without brackets.

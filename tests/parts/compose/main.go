@@ -1,5 +1,6 @@
 // Prints a compose file as `docker compose config --format json` does: read, checked against the Compose Specification,
-// variables replaced from the environment and nothing else, defaults filled in. Needs no Docker.
+// variables replaced from the environment and nothing else, defaults filled in. COMPOSE_PROFILES asks for profiles. Needs
+// no Docker.
 package main
 
 import (
@@ -22,7 +23,7 @@ func main() {
 }
 
 func print(file string) error {
-	options, err := cli.NewProjectOptions([]string{file}, cli.WithOsEnv)
+	options, err := cli.NewProjectOptions([]string{file}, cli.WithOsEnv, cli.WithDefaultProfiles())
 	if err != nil {
 		return err
 	}
