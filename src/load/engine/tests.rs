@@ -13,7 +13,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use super::super::{Kind, Lifetime, Payload, Phase, Progress, Report, Scenario, Share, Sizes, Work};
+use super::super::{
+    Kind, Lifetime, Payload, Phase, Progress, Report, Scenario, Share, Sizes, Work,
+};
 use super::run;
 use server::{Manner, Server};
 
