@@ -174,13 +174,15 @@ struct Long {
 impl Long {
     #[track_caller]
     fn start(gateway: &Gateway) -> Self {
+        let inbound = [("direction", "in")];
+        let before = gateway.metrics().sum("messages_total", &inbound);
         let mut command = Command::new(env!("CARGO_BIN_EXE_gaugeway"));
         command.args(["load", &url(gateway), "-n", "6", "--processes", "3", "--echo", "--rate"]);
         command.args(["100", "--warm-up", "0s", "--duration", "1m", "--json", "--no-progress"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         let parent = child.id();
-        gateway.wait_for_metric_above("messages_total", &[("direction", "in")], 20.0);
+        gateway.wait_for_metric_above("messages_total", &inbound, before + 20.0);
         let workers = children(parent);
         assert_eq!(workers.len(), 3);
         Self { child: Some(child), workers }
