@@ -104,16 +104,19 @@ impl Display {
         self.opening
     }
 
+    /// What matters most comes first: a narrow terminal cuts the rest.
     fn figures(&self, progress: &Progress) -> String {
-        let (sent, received) = self.rates;
-        let p99 = progress.p99.map(|p99| format!("p99 {}, ", show_time(p99))).unwrap_or_default();
-        format!(
-            "{} open, {}/s sent, {}/s received, {p99}{} errors",
-            show_count(progress.open),
-            show_rate(sent),
-            show_rate(received),
-            show_count(progress.errors)
-        )
+        let (open, errors) = (show_count(progress.open), show_count(progress.errors));
+        let mut figures = format!("{open} open, {errors} errors");
+        if progress.phase >= Phase::WarmingUp {
+            if let Some(p99) = progress.p99 {
+                figures.extend([", p99 ", &show_time(p99)]);
+            }
+            let (sent, received) = self.rates;
+            figures.extend([", ", &show_rate(sent), "/s sent, ", &show_rate(received)]);
+            figures += "/s received";
+        }
+        figures
     }
 
     /// Connections while they are opened, then milliseconds of the work.
@@ -140,6 +143,6 @@ fn name(phase: Phase) -> &'static str {
 }
 
 fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{prefix:<10} {bar:24} {msg}");
+    let style = ProgressStyle::with_template("{prefix:<11} {bar:16} {wide_msg}");
     style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -116,9 +116,9 @@ mod tests {
     fn it_waits_for_the_last_unless_nothing_need_come() {
         let waits = |from_start, came: &[u64]| {
             let mut stint = Stint::new(from_start);
-            came.iter().for_each(|sequence| {
+            for sequence in came {
                 stint.take(*sequence);
-            });
+            }
             stint.waits_for(3)
         };
         assert!(waits(true, &[]) && waits(true, &[1, 2]) && waits(false, &[2]));

@@ -81,7 +81,9 @@ fn shared(scenario: Scenario, processes: u16) -> Report {
     });
     let reports = block_on(futures_util::future::join_all(shares));
     let mut sum = Report::new(&scenario.url);
-    reports.into_iter().for_each(|report| sum.merge(&report.unwrap()));
+    for report in reports {
+        sum.merge(&report.unwrap());
+    }
     sum
 }
 
@@ -181,7 +183,7 @@ fn what_is_never_answered_is_missing() {
 #[test]
 fn what_comes_unasked_counts_if_it_comes_in_the_window() {
     let server = Server::start(Manner::Greets);
-    let long = Duration::from_secs(120);
+    let long = Duration::from_mins(2);
     let before = Scenario { warm_up: long, ..scenario(server.url()) };
     let report = stopped_when(before, |progress| progress.received == 36);
     assert_flawless(&report, 12);
@@ -198,7 +200,7 @@ fn what_comes_unasked_counts_if_it_comes_in_the_window() {
 fn what_comes_unasked_is_an_error_of_an_echo() {
     let server = Server::start(Manner::Greets);
     let scenario = Scenario {
-        duration: Duration::from_secs(120),
+        duration: Duration::from_mins(2),
         close_wait: Duration::from_millis(300),
         work: Work::EchoClosed { in_flight: 1 },
         ..scenario(server.url())

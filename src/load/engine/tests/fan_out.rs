@@ -32,11 +32,12 @@ fn every_connection_gets_every_publication() {
 #[test]
 fn what_a_server_loses_is_missing_and_what_it_repeats_is_out_of_order() {
     let server = Server::start(Manner::Lossy);
-    let payload_file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(payload_file.path(), "the same each time").unwrap();
+    let close_wait = Duration::from_millis(500);
     for processes in [1, 2] {
-        let report =
-            shared(Scenario { warm_up: Duration::ZERO, ..fan_out(&server, 100.0) }, processes);
+        let report = shared(
+            Scenario { warm_up: Duration::ZERO, close_wait, ..fan_out(&server, 100.0) },
+            processes,
+        );
         let messages = report.messages;
         // Of 30: number 10, 20 and 30 go to nobody, 5, 15 and 25 twice. Nobody sees the last.
         assert_eq!((messages.sent, messages.received, messages.missing), (30, 360, 36));

@@ -8,7 +8,7 @@ fn refused_handshakes_are_counted_and_tried_again() {
     let server = Server::start(Manner::Refuses);
     let scenario = Scenario {
         work: Work::Echo { rate: 100.0 },
-        duration: Duration::from_secs(60),
+        duration: Duration::from_mins(1),
         ..scenario(server.url())
     };
     let report = stopped_when(scenario, |progress| progress.errors > 200);
@@ -35,7 +35,7 @@ fn a_server_that_closes_is_come_back_to() {
     let server = Server::start(Manner::Closes(1013));
     let scenario = Scenario {
         work: Work::EchoClosed { in_flight: 1 },
-        duration: Duration::from_secs(60),
+        duration: Duration::from_mins(1),
         ..scenario(server.url())
     };
     let report = stopped_when(scenario, |progress| progress.opened > 30);
@@ -53,7 +53,7 @@ fn a_server_that_dies_and_returns_gets_its_connections_back() {
     let address = server.borrow().as_ref().unwrap().address;
     let scenario = Scenario {
         work: Work::Echo { rate: 200.0 },
-        duration: Duration::from_secs(120),
+        duration: Duration::from_mins(2),
         ..scenario(format!("ws://{address}/"))
     };
     let died = std::cell::Cell::new(false);
@@ -82,7 +82,7 @@ fn churn_opens_again_what_it_has_closed() {
     let at_once = Lifetime { min: Duration::ZERO, max: Duration::ZERO };
     let scenario = Scenario {
         lifetime: Some(at_once),
-        duration: Duration::from_secs(60),
+        duration: Duration::from_mins(1),
         ..scenario(server.url())
     };
     let report = stopped_when(scenario, |progress| progress.opened > 100);
@@ -105,7 +105,7 @@ fn those_of_a_wave_leave_and_come_back() {
         };
         let scenario = Scenario {
             storm: Some(storm),
-            duration: Duration::from_secs(60),
+            duration: Duration::from_mins(1),
             ..scenario(server.url())
         };
         // Three wait for the fourth wave when the third is back.

@@ -148,7 +148,9 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         std::future::pending::<()>().await;
     });
     if shared.manner == Manner::Greets {
-        ["one", "two", "three"].map(|text| sender.send(Message::text(text)).unwrap());
+        for text in ["one", "two", "three"] {
+            sender.send(Message::text(text)).unwrap();
+        }
     }
     while let Some(Ok(message)) = stream.next().await {
         if message.is_text() || message.is_binary() {
@@ -162,15 +164,13 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
 impl Shared {
     fn answer(&self, message: Message, number: u64, sender: &UnboundedSender<Message>) {
         let answers = match (self.manner, number % 10) {
-            (Manner::Echo | Manner::Broadcast, _) => vec![message],
-            (Manner::Lossy, 0) => vec![],
+            (Manner::Lossy, 0) | (Manner::Mute | Manner::Greets, _) => vec![],
             (Manner::Lossy, 5) => vec![message; 2],
-            (Manner::Lossy, _) => vec![message],
+            (Manner::Echo | Manner::Broadcast | Manner::Lossy, _) => vec![message],
             (Manner::Wrong, _) => vec![Message::text(message.to_text().unwrap().to_uppercase())],
             (Manner::Closes(code), _) => {
                 vec![Message::Close(Some(CloseFrame { code: code.into(), reason: "go".into() }))]
             }
-            (Manner::Mute | Manner::Greets, _) => vec![],
             (Manner::Refuses | Manner::Freezes | Manner::Hangs, _) => {
                 unreachable!("it never reads")
             }
