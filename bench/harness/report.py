@@ -1,4 +1,4 @@
-"""From runs to a table: medians with their spread, and ratios against the baseline of the same run."""
+"""From runs to tables: medians with their spread, and ratios against the baseline of the same run."""
 
 import os
 import platform
@@ -6,6 +6,8 @@ import statistics
 from datetime import datetime, timezone
 from pathlib import Path
 
+from . import figures, targets
+from .figures import pick
 from .scenarios import SCENARIOS
 
 BASELINE = "gorilla"
@@ -30,42 +32,27 @@ def machine():
     }
 
 
-def rows(result):
-    """(title, unit, more_is_better, {peer: values}) for every figure that was measured."""
+def tables(result):
+    """A table for each kind of work in Markdown, a peer in each row."""
+    parts = []
     for scenario in SCENARIOS:
-        runs = result["runs"].get(scenario.name)
-        if runs is None:
+        by_peer = {peer: runs for peer, runs in result["runs"].get(scenario.name, {}).items() if runs}
+        if not by_peer:
             continue
-        for figure in scenario.figures:
-            values = {peer: [v for v in (pick(run, figure.key) for run in peer_runs) if v is not None]
-                      for peer, peer_runs in runs.items()}
-            yield figure, values
+        head = " | ".join(f"{figure.title}, {figure.unit}" for figure in scenario.figures)
+        lines = [f"**{scenario.title}**", "", f"| | {head} |", "|---" * (1 + len(scenario.figures)) + "|"]
+        for peer, runs in by_peer.items():
+            cells = " | ".join(cell(runs, by_peer.get(BASELINE, []), peer, figure.key) for figure in scenario.figures)
+            lines.append(f"| {peer} | {cells} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def pick(run, key):
-    """The value at a dotted key, or None when the run failed or has none."""
-    for part in key.split("."):
-        if not isinstance(run, dict) or run.get(part) is None:
-            return None
-        run = run[part]
-    return run
-
-
-def table(result):
-    """The whole table in Markdown."""
-    peers = list(result["versions"])
-    lines = ["| work | unit | " + " | ".join(peers) + " |", "|---|---" + "|---" * len(peers) + "|"]
-    for figure, values in rows(result):
-        base = values.get(BASELINE) or []
-        cells = [cell(values[peer], base, peer) for peer in peers]
-        lines.append(f"| {figure.title} | {figure.unit} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def cell(values, base, peer):
+def cell(runs, baseline, peer, key):
     """`median (lowest-highest) ×ratio`; the ratio is of medians, against the baseline."""
+    values, base = values_of(runs, key), values_of(baseline, key)
     if not values:
-        return "failed"
+        return "failed" if any("error" in run for run in runs) else "–"
     median = statistics.median(values)
     text = number(median)
     if len(values) > 1:
@@ -73,6 +60,10 @@ def cell(values, base, peer):
     if base and peer != BASELINE and statistics.median(base) > 0:
         text += f" **×{median / statistics.median(base):.2f}**"
     return text
+
+
+def values_of(runs, key):
+    return [value for run in runs if (value := pick(run, key)) is not None]
 
 
 def number(value):
@@ -120,18 +111,28 @@ def is_overloaded(run):
     return run["window"]["work_per_second"] < 0.98 * rate * fan
 
 
-def document(result):
-    """The generated part of docs/performance.md."""
+def document(result, with_charts=False):
+    """The generated part of docs/performance.md. With charts it writes their files, too."""
     facts = result["machine"]
-    versions = "\n".join(f"- {peer}: {version}" for peer, version in result["versions"].items())
-    notes = "\n".join(f"- {line}" for line in remarks(result))
-    return (
+    versions = [f"- {peer}: {version}" for peer, version in result["versions"].items()]
+    left_out = [f"- {peer}: left out, {reason}" for peer, reason in result["left_out"].items()]
+    parts = [
         f"Measured {facts['date']} on {facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, "
-        f"Linux {facts['kernel']}; {result['rounds']} interleaved rounds, windows of {result['seconds']} s.\n\n"
-        f"{versions}\n\n{table(result)}\n\n"
+        f"Linux {facts['kernel']}; {result['rounds']} interleaved rounds, windows of {result['seconds']} s.",
+        "\n".join(versions + left_out),
+    ]
+    if aims := targets.table(result):
+        parts += ["### The aims", aims, "A ratio is taken in each round, of runs that stood side by side."]
+    if with_charts and (shown := figures.draw(result)):
+        parts += ["### In pictures", shown]
+    parts += [
+        "### All figures", tables(result),
         "Each cell: the median of the rounds, in brackets the lowest and the highest, "
-        f"in bold the median as a multiple of {BASELINE}'s in the same run.\n\n{notes}\n"
-    )
+        f"in bold the median as a multiple of {BASELINE}'s in the same run. A peer that cannot do a kind of work is "
+        "not in its table.",
+        "\n".join(f"- {line}" for line in remarks(result)),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def replace_generated(path, name, text):

@@ -20,12 +20,11 @@ COUNTS_SECONDS_MAX = 3
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table: where it lies in the client's JSON, and how it is shown."""
+    """One column of a table: where it lies in the client's JSON, and how it is shown."""
 
     title: str
     key: str
     unit: str
-    more_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Scenario:
     """One run of the client against one freshly started server."""
 
     name: str
+    title: str
     group: str
     path: str
     arguments: tuple
@@ -43,43 +43,40 @@ class Scenario:
 
 CPU = "window.cpu_us_per_work"
 PER_SECOND = "window.work_per_second"
-SMALL_FANOUT = "fan-out 256 B × 2,000"
-DEFLATED = "fan-out 1 KiB JSON × 2,000, permessage-deflate, 100/s"
+LATENCIES = (
+    Figure("p50", "latency.p50_ms", "ms"),
+    Figure("p99", "latency.p99_ms", "ms"),
+    Figure("p99.9", "latency.p999_ms", "ms"),
+)
+PER_MESSAGE = Figure("CPU per message", CPU, "µs")
+PER_DELIVERY = Figure("CPU per delivery", CPU, "µs")
+FAN_OUT = "Fan-out 256 B × 2,000 connections"
+DEFLATED = ("--size", "1024", "--deflate", "true")
 
 SCENARIOS = (
-    Scenario("idle", "idle", ECHO, ("idle", "--connections", "10000"), (
-        Figure("RSS per idle connection, 10,000", "kib_per_connection", "KiB"),
-        Figure("… after one echo on each", "kib_per_connection_after_echo", "KiB"),
+    Scenario("idle", "10,000 idle connections", "idle", ECHO, ("idle", "--connections", "10000"), (
+        Figure("RSS per connection", "kib_per_connection", "KiB"),
+        Figure("after one echo on each", "kib_per_connection_after_echo", "KiB"),
     ), has_window=False),
-    Scenario("handshake", "handshake", ECHO, ("handshake", "--count", "10000"), (
-        Figure("handshake and close: CPU", CPU, "µs"),
+    Scenario("handshake", "Handshake and close", "handshake", ECHO, ("handshake", "--count", "10000"), (
+        Figure("CPU", CPU, "µs"),
     ), has_window=False),
-    Scenario("echo", "echo", ECHO, ("echo",), (
-        Figure("echo 128 B, 200 connections, closed loop: CPU per message", CPU, "µs"),
-        Figure("… messages per second", PER_SECOND, "/s", more_is_better=True),
+    Scenario("echo", "Echo 128 B, 200 connections, closed loop", "echo", ECHO, ("echo",), (
+        PER_MESSAGE,
+        Figure("messages", PER_SECOND, "/s"),
     )),
-    Scenario("echo-rate", "echo", ECHO, ("echo", "--rate", "20000"), (
-        Figure("echo at 20,000/s: p50", "latency.p50_ms", "ms"),
-        Figure("… p99", "latency.p99_ms", "ms"),
-        Figure("… CPU per message", CPU, "µs"),
+    Scenario("echo-rate", "Echo 128 B at 20,000/s", "echo", ECHO, ("echo", "--rate", "20000"),
+             (PER_MESSAGE, *LATENCIES)),
+    Scenario("fanout-20", f"{FAN_OUT}, 20/s", "fanout", HUB, ("fanout", "--rate", "20"), (PER_DELIVERY, *LATENCIES)),
+    Scenario("fanout-100", f"{FAN_OUT}, 100/s", "fanout", HUB, ("fanout", "--rate", "100"),
+             (PER_DELIVERY, *LATENCIES)),
+    Scenario("fanout-max", f"{FAN_OUT}, saturated", "fanout", HUB, ("fanout",), (
+        PER_DELIVERY,
+        Figure("deliveries", PER_SECOND, "/s"),
     )),
-    Scenario("fanout-20", "fanout", HUB, ("fanout", "--rate", "20"), (
-        Figure(f"{SMALL_FANOUT}, 20/s: CPU per delivery", CPU, "µs"),
-        Figure("… p99", "latency.p99_ms", "ms"),
-    )),
-    Scenario("fanout-100", "fanout", HUB, ("fanout", "--rate", "100"), (
-        Figure(f"{SMALL_FANOUT}, 100/s: CPU per delivery", CPU, "µs"),
-        Figure("… p99", "latency.p99_ms", "ms"),
-    )),
-    Scenario("fanout-max", "fanout", HUB, ("fanout",), (
-        Figure(f"{SMALL_FANOUT}, saturated: CPU per delivery", CPU, "µs"),
-        Figure("… deliveries per second", PER_SECOND, "/s", more_is_better=True),
-    )),
-    Scenario("deflate-100", "deflate", HUB, ("fanout", "--rate", "100", "--size", "1024", "--deflate", "true"), (
-        Figure(f"{DEFLATED}: CPU per delivery", CPU, "µs"),
-        Figure("… p99", "latency.p99_ms", "ms"),
-        Figure("… bytes on the wire per delivery", "wire_bytes_per_delivery", "B"),
-    ), deflate=True),
+    Scenario("deflate-100", "Fan-out 1 KiB JSON × 2,000, deflate, 100/s", "deflate", HUB,
+             ("fanout", "--rate", "100", *DEFLATED),
+             (PER_DELIVERY, *LATENCIES, Figure("on the wire", "wire_bytes_per_delivery", "B")), deflate=True),
 )
 
 GROUPS = tuple(dict.fromkeys(scenario.group for scenario in SCENARIOS))
@@ -92,8 +89,9 @@ def measure(client, peer, scenario, seconds):
     """
     try:
         with serving(peer, scenario.deflate) as (process, ports):
-            before = Circumstances(process.pid)
-            report = run_client(client, process.pid, ports, scenario, seconds)
+            pid = peer.measured_pid(process)
+            before = Circumstances(pid)
+            report = run_client(client, peer, pid, ports, scenario, seconds)
             report["circumstances"] = before.until_now()
             report["difference"] = compare(peer, ports, report["totals"])
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
@@ -101,11 +99,11 @@ def measure(client, peer, scenario, seconds):
     return report
 
 
-def run_client(client, pid, ports, scenario, seconds):
+def run_client(client, peer, pid, ports, scenario, seconds):
     """The client's JSON."""
     command = [
-        str(client), *scenario.arguments,
-        "--address", f"127.0.0.1:{ports.public}", "--path", scenario.path, "--pid", str(pid),
+        str(client), *scenario.arguments, *peer.arguments(scenario),
+        "--address", f"127.0.0.1:{ports.public}", "--pid", str(pid),
     ]
     if scenario.has_window:
         command += ["--seconds", str(seconds)]
@@ -116,22 +114,27 @@ def run_client(client, pid, ports, scenario, seconds):
 
 
 def compare(peer, ports, totals):
-    """Where the server's own counts differ from the client's: empty when they agree."""
+    """Where the server's own counts, as far as it has them, differ from the client's: empty when they agree."""
     expected = {
         "connections": totals["opened"],
         "received": totals["messages_sent"],
         "sent": totals["messages_received"],
     }
+    counted = settled_counts(peer, ports, expected)
+    return {
+        name: {"server": counted[name], "client": count}
+        for name, count in expected.items()
+        if counted.get(name, count) != count
+    }
+
+
+def settled_counts(peer, ports, expected):
+    """The server's own counts, as soon as those that it has are as expected; after 3 s, whatever they are."""
     deadline = time.monotonic() + COUNTS_SECONDS_MAX
     while True:
         counted = peer.counts(ports)
-        difference = {
-            name: {"server": counted[name], "client": count}
-            for name, count in expected.items()
-            if counted[name] != count
-        }
-        if not difference or time.monotonic() > deadline:
-            return difference
+        if all(counted.get(name, count) == count for name, count in expected.items()) or time.monotonic() > deadline:
+            return counted
         time.sleep(0.1)
 
 

@@ -25,6 +25,7 @@ mod heartbeat;
 mod hub_load;
 mod limits;
 mod load_command;
+mod load_traffic;
 mod many;
 mod monitoring;
 mod network_loss;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::rc::Rc;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
@@ -28,6 +29,9 @@ pub struct Target {
     /// Offer permessage-deflate (RFC 7692) and insist on it. Both sides without context takeover: that
     /// is the one form that all peers speak, and so the one form in which they do the same work.
     pub deflate: bool,
+    /// A text message that the server wants first, and answers with one message: some servers speak a
+    /// protocol of their own above RFC 6455. The connection is open when the answer has come.
+    pub hello: Option<String>,
 }
 
 impl Target {
@@ -82,6 +86,7 @@ impl Target {
 enum Phase {
     Connecting,
     Upgrading { head: Vec<u8> },
+    Greeting,
     Open,
     ClosedByUs,
 }
@@ -91,7 +96,7 @@ enum Phase {
 pub enum Progress {
     /// Nothing to report, or only bytes of an unfinished message.
     Nothing,
-    /// The upgrade is complete.
+    /// The upgrade is complete, and the first message answered where there is one.
     Opened,
     /// This many whole messages.
     Messages(u64),
@@ -102,6 +107,7 @@ pub enum Progress {
 /// A socket and its protocol state.
 #[derive(Debug)]
 pub struct Connection {
+    target: Rc<Target>,
     stream: TcpStream,
     ordinal: usize,
     phase: Phase,
@@ -112,7 +118,7 @@ pub struct Connection {
 
 impl Connection {
     /// Starts a non-blocking connect from the source address that belongs to `ordinal`.
-    pub fn start(target: &Target, ordinal: usize) -> io::Result<Self> {
+    pub fn start(target: &Rc<Target>, ordinal: usize) -> io::Result<Self> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let family =
             if target.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -128,6 +134,7 @@ impl Connection {
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         Ok(Self {
+            target: Rc::clone(target),
             stream,
             ordinal,
             phase: Phase::Connecting,
@@ -140,6 +147,11 @@ impl Connection {
     /// The socket, for epoll.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Whether it sends a first message of its own, which the server answers.
+    pub fn has_hello(&self) -> bool {
+        self.target.hello.is_some()
     }
 
     /// Whether frames may be sent.
@@ -158,13 +170,14 @@ impl Connection {
     }
 
     /// The socket takes bytes: the connect is done, or what is left over can go.
-    pub fn on_writable(&mut self, target: &Target) -> io::Result<()> {
+    pub fn on_writable(&mut self) -> io::Result<()> {
         if matches!(self.phase, Phase::Connecting) {
             if let Some(error) = self.stream.take_error()? {
                 return Err(error);
             }
             self.phase = Phase::Upgrading { head: Vec::new() };
-            return self.send(target.request(self.ordinal).as_bytes());
+            let request = self.target.request(self.ordinal);
+            return self.send(request.as_bytes());
         }
         let unsent = std::mem::take(&mut self.unsent);
         self.send(&unsent)
@@ -199,11 +212,7 @@ impl Connection {
 
     /// Reads once into `buffer` (level-triggered epoll calls again for the rest) and reports; the
     /// second value is the number of bytes. Errors are protocol violations and refused upgrades.
-    pub fn on_readable(
-        &mut self,
-        target: &Target,
-        buffer: &mut [u8],
-    ) -> io::Result<(Progress, usize)> {
+    pub fn on_readable(&mut self, buffer: &mut [u8]) -> io::Result<(Progress, usize)> {
         let count = match self.stream.read(buffer) {
             Ok(0) => return Ok((self.ended(), 0)),
             Ok(count) => count,
@@ -215,14 +224,14 @@ impl Connection {
                 _ => return Err(error),
             },
         };
-        Ok((self.take(target, &buffer[..count])?, count))
+        Ok((self.take(&buffer[..count])?, count))
     }
 
     fn ended(&self) -> Progress {
         Progress::Ended(self.close_code)
     }
 
-    fn take(&mut self, target: &Target, bytes: &[u8]) -> io::Result<Progress> {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<Progress> {
         let Phase::Upgrading { head } = &mut self.phase else {
             return self.take_frames(bytes);
         };
@@ -234,13 +243,19 @@ impl Connection {
                 Ok(Progress::Nothing)
             };
         };
-        target.check(&String::from_utf8_lossy(&head[..end]))?;
+        self.target.check(&String::from_utf8_lossy(&head[..end]))?;
         if head.len() > end + 4 {
             // No peer of this bench greets. Counting frames before "opened" would need a queue.
             return Err(io::Error::other("the server sent frames together with its 101"));
         }
-        self.phase = Phase::Open;
-        Ok(Progress::Opened)
+        let Some(hello) = &self.target.hello else {
+            self.phase = Phase::Open;
+            return Ok(Progress::Opened);
+        };
+        let frame = frame::text(hello.as_bytes());
+        self.phase = Phase::Greeting;
+        self.send(&frame)?;
+        Ok(Progress::Nothing)
     }
 
     fn take_frames(&mut self, bytes: &[u8]) -> io::Result<Progress> {
@@ -256,7 +271,17 @@ impl Connection {
                 self.send(&frame::close())?;
             }
         }
-        Ok(if found.messages == 0 { Progress::Nothing } else { Progress::Messages(found.messages) })
+        match (&self.phase, found.messages) {
+            (_, 0) => Ok(Progress::Nothing),
+            (Phase::Greeting, 1) => {
+                self.phase = Phase::Open;
+                Ok(Progress::Opened)
+            }
+            (Phase::Greeting, _) => {
+                Err(io::Error::other("the server sent more than an answer to the first message"))
+            }
+            (_, messages) => Ok(Progress::Messages(messages)),
+        }
     }
 }
 
@@ -270,7 +295,7 @@ mod tests {
 
     fn check(deflate: bool, head: &str, expected: Result<(), &str>) {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let target = Target { address, path: "/".into(), deflate };
+        let target = Target { address, path: "/".into(), deflate, hello: None };
         let result = target.check(head).map_err(|error| error.to_string());
         assert_eq!(result, expected.map_err(String::from), "{head:?}");
     }

@@ -36,9 +36,9 @@ pub enum Event {
 pub struct Totals {
     /// Upgrades completed.
     pub opened: u64,
-    /// Text messages sent.
+    /// Text messages sent, first messages included.
     pub messages_sent: u64,
-    /// Text and binary messages received.
+    /// Text and binary messages received, answers to first messages included.
     pub messages_received: u64,
     /// Bytes received after the upgrade, frame headers included.
     pub bytes_received: u64,
@@ -94,8 +94,12 @@ impl Fleet {
 
     /// Starts one connection and gives its number.
     pub fn start(&mut self) -> io::Result<usize> {
+        self.start_to(&Rc::clone(&self.target))
+    }
+
+    fn start_to(&mut self, target: &Rc<Target>) -> io::Result<usize> {
         let number = self.connections.len();
-        let connection = Connection::start(&self.target, number)?;
+        let connection = Connection::start(target, number)?;
         let interest = epoll::EventFlags::IN | epoll::EventFlags::OUT;
         epoll::add(
             &self.epoll,
@@ -122,6 +126,17 @@ impl Fleet {
             refuse_after(deadline, "open connections")?;
         }
         Ok(numbers)
+    }
+
+    /// Opens one connection to another target and gives its number.
+    pub fn open_one(&mut self, target: Target) -> io::Result<usize> {
+        let number = self.start_to(&Rc::new(target))?;
+        let (deadline, mut events) = (Instant::now() + PATIENCE, Vec::new());
+        while self.opening > 0 {
+            self.poll(deadline, &mut events)?;
+            refuse_after(deadline, "open a connection")?;
+        }
+        Ok(number)
     }
 
     /// Closes every connection with code 1000 and waits until all have ended.
@@ -214,8 +229,7 @@ impl Fleet {
         events: &mut Vec<Event>,
     ) -> io::Result<()> {
         if flags.contains(epoll::EventFlags::OUT) {
-            let target = Rc::clone(&self.target);
-            self.write(number, |connection| connection.on_writable(&target))?;
+            self.write(number, Connection::on_writable)?;
         }
         let readable = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         let Some(connection) =
@@ -224,8 +238,9 @@ impl Fleet {
             return Ok(());
         };
         let wanted = connection.wants_to_write();
-        let (progress, bytes) = connection.on_readable(&self.target, &mut self.buffer)?;
+        let (progress, bytes) = connection.on_readable(&mut self.buffer)?;
         let wants = connection.wants_to_write();
+        let greeted = u64::from(connection.has_hello());
         if wants != wanted {
             self.watch(number, wants)?;
         }
@@ -234,6 +249,8 @@ impl Fleet {
             Progress::Opened => {
                 self.opening -= 1;
                 self.totals.opened += 1;
+                self.totals.messages_sent += greeted;
+                self.totals.messages_received += greeted;
                 events.push(Event::Opened(number));
             }
             Progress::Messages(count) => {
@@ -259,7 +276,7 @@ impl Fleet {
             return Ok(());
         }
         if !connection.is_open() {
-            return Err(io::Error::other("the server closed the connection during the upgrade"));
+            return Err(io::Error::other("the server closed the connection before it was open"));
         }
         *self.totals.lost.entry(code.unwrap_or(1006)).or_default() += 1;
         Ok(())

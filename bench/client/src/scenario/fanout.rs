@@ -1,4 +1,5 @@
-//! Broadcast: one connection publishes, every connection (the publisher too) receives.
+//! Broadcast: one connection publishes, every connection receives: the publisher, too, unless it is one
+//! more that the server wants to be told apart.
 
 use std::error::Error;
 use std::io;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Meter, Schedule, Server};
 use crate::args::Args;
+use crate::connection::Target;
 use crate::fleet::{Event, Fleet, PATIENCE, refuse_after};
 use crate::frame;
 use crate::latency::Latencies;
@@ -18,8 +20,8 @@ use crate::payload::notification;
 const PROBES_MAX: usize = 10;
 const PROBE_TIME: Duration = Duration::from_secs(2);
 
-/// The connection that publishes.
-const PUBLISHER: usize = 0;
+/// The receiver that publishes where nobody else does.
+const FIRST: usize = 0;
 
 /// A stream of publications and who has received how many.
 ///
@@ -27,6 +29,9 @@ const PUBLISHER: usize = 0;
 /// client knows which one arrived without looking into it.
 struct Publications {
     fleet: Fleet,
+    publisher: usize,
+    /// What stands before and behind the payload in each message that publishes.
+    wrapping: (String, String),
     size: usize,
     /// When each publication was due.
     due: Vec<Instant>,
@@ -37,6 +42,8 @@ struct Publications {
     oldest: usize,
     latencies: Latencies,
     record_from: Instant,
+    /// Deliveries so far: messages received, without what answers the publisher.
+    delivered: u64,
     events: Vec<Event>,
 }
 
@@ -52,11 +59,14 @@ pub fn run(server: &Server, mut args: Args) -> Result<Value, Box<dyn Error>> {
     let exactly: Option<usize> = args.optional("publications")?;
     let warm_up = Duration::from_secs_f64(args.or("warm-up", 1.0)?);
     let length = Duration::from_secs_f64(args.or("seconds", 5.0)?);
+    let publishing = Publishing::from(&mut args, &server.target)?;
     args.finish()?;
 
     let mut fleet = Fleet::new(server.target.clone())?;
     fleet.open(connections)?;
     let mut publications = Publications {
+        publisher: publishing.target.map_or(Ok(FIRST), |target| fleet.open_one(target))?,
+        wrapping: publishing.wrapping,
         fleet,
         size,
         due: Vec::new(),
@@ -65,6 +75,7 @@ pub fn run(server: &Server, mut args: Args) -> Result<Value, Box<dyn Error>> {
         oldest: 0,
         latencies: Latencies::default(),
         record_from: Instant::now(),
+        delivered: 0,
         events: Vec::new(),
     };
     publications.synchronise()?;
@@ -72,18 +83,18 @@ pub fn run(server: &Server, mut args: Args) -> Result<Value, Box<dyn Error>> {
     let start = Instant::now() + warm_up;
     let pace = Pace { schedule, window_max };
     let window = if let Some(count) = exactly {
-        let before = publications.fleet.totals.messages_received;
+        let before = publications.delivered;
         let meter = Meter::start(server.process)?;
         publications.run_until(start + 10 * PATIENCE, &pace, count)?;
         publications.drain()?;
-        meter.stop(publications.fleet.totals.messages_received - before)?
+        meter.stop(publications.delivered - before)?
     } else {
         publications.run_until(start, &pace, usize::MAX)?;
         publications.record_from = start;
-        let before = publications.fleet.totals.messages_received;
+        let before = publications.delivered;
         let meter = Meter::start(server.process)?;
         publications.run_until(start + length, &pace, usize::MAX)?;
-        meter.stop(publications.fleet.totals.messages_received - before)?
+        meter.stop(publications.delivered - before)?
     };
     publications.drain()?;
     let totals = publications.fleet.totals.clone();
@@ -98,6 +109,31 @@ pub fn run(server: &Server, mut args: Args) -> Result<Value, Box<dyn Error>> {
         "latency": publications.latencies.summary(),
         "totals": totals.to_json(),
     }))
+}
+
+/// Who publishes, and how.
+struct Publishing {
+    /// Where one more connection publishes; `None`: the first receiver does.
+    target: Option<Target>,
+    wrapping: (String, String),
+}
+
+impl Publishing {
+    fn from(args: &mut Args, receivers: &Target) -> Result<Self, String> {
+        let path: Option<String> = args.optional("publisher-path")?;
+        let hello: Option<String> = args.optional("publisher-hello")?;
+        let frame = args.or("publisher-frame", "{}".to_owned())?;
+        if hello.is_some() && path.is_none() {
+            return Err("--publisher-hello needs --publisher-path".to_owned());
+        }
+        let (before, behind) = frame
+            .split_once("{}")
+            .ok_or("--publisher-frame needs {} where the payload is to stand")?;
+        Ok(Self {
+            target: path.map(|path| Target { path, hello, ..receivers.clone() }),
+            wrapping: (before.to_owned(), behind.to_owned()),
+        })
+    }
 }
 
 /// What allows the next publication.
@@ -154,7 +190,7 @@ impl Publications {
                 }
             }
             self.receive(wake)?;
-            if self.fleet.alive() == 0 {
+            if self.receivers() == 0 {
                 return Err(io::Error::other("the server has ended every connection"));
             }
         }
@@ -162,10 +198,12 @@ impl Publications {
     }
 
     fn publish(&mut self, due: Instant) -> io::Result<()> {
-        let frame = frame::text(&notification(self.size, self.due.len() as u64));
+        let (before, behind) = &self.wrapping;
+        let payload = notification(self.size, self.due.len() as u64);
+        let message = [before.as_bytes(), &payload, behind.as_bytes()].concat();
         self.due.push(due);
-        self.missing.push(self.fleet.alive() as u32);
-        self.fleet.send(PUBLISHER, &frame)
+        self.missing.push(self.receivers() as u32);
+        self.fleet.send(self.publisher, &frame::text(&message))
     }
 
     fn receive(&mut self, wake: Instant) -> io::Result<()> {
@@ -173,8 +211,13 @@ impl Publications {
         self.fleet.poll(wake, &mut events)?;
         for event in &events {
             match *event {
+                // One that does not receive gets answers to its publications. They are no deliveries,
+                // and several may share a message.
+                Event::Messages { connection, count, .. } if connection >= self.received.len() => {
+                    self.fleet.totals.messages_received -= count;
+                }
                 Event::Messages { connection, count, at } => self.record(connection, count, at)?,
-                Event::Ended(PUBLISHER) => {
+                Event::Ended(number) if number == self.publisher => {
                     return Err(io::Error::other("the server has ended the publishing connection"));
                 }
                 Event::Ended(number) => {
@@ -198,6 +241,7 @@ impl Publications {
             self.latencies.record(at.saturating_duration_since(*due));
         }
         self.received[connection] += count;
+        self.delivered += count;
         self.settle(first..first + count as usize);
         Ok(())
     }
@@ -220,6 +264,11 @@ impl Publications {
         format!(
             "{behind} connections miss some of {published} publications, the worst has {lowest}"
         )
+    }
+
+    /// Receivers that are still there. Without the publisher the run is over.
+    fn receivers(&self) -> usize {
+        self.fleet.alive() - usize::from(self.publisher >= self.received.len())
     }
 
     /// Waits for the deliveries still under way, so that the sums can be compared with the server's.

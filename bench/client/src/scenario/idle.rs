@@ -21,21 +21,28 @@ const WARM_UP: usize = 200;
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Opens the connections and reads the server's resident memory with none, with all of them fresh,
-/// after one echo of 128 bytes on each, and after all are closed again.
+/// after one echo of 128 bytes on each (unless the server has none), and after all are closed again.
 pub fn run(server: &Server, mut args: Args) -> Result<Value, Box<dyn Error>> {
     let count = args.or("connections", 10_000)?;
+    let with_echo = args.or("echo", true)?;
     args.finish()?;
     let mut fleet = Fleet::new(server.target.clone())?;
 
     let warm_up = fleet.open(WARM_UP)?;
-    echo_once(&mut fleet, &warm_up)?;
+    if with_echo {
+        echo_once(&mut fleet, &warm_up)?;
+    }
     fleet.close_all()?;
     let without = settled_bytes(&mut fleet, server)?;
 
     let all = fleet.open(count)?;
     let fresh = settled_bytes(&mut fleet, server)?;
-    echo_once(&mut fleet, &all)?;
-    let used = settled_bytes(&mut fleet, server)?;
+    let used = if with_echo {
+        echo_once(&mut fleet, &all)?;
+        Some(settled_bytes(&mut fleet, server)?)
+    } else {
+        None
+    };
     let held = fleet.alive();
     fleet.close_all()?;
     let after = settled_bytes(&mut fleet, server)?;
@@ -49,7 +56,7 @@ pub fn run(server: &Server, mut args: Args) -> Result<Value, Box<dyn Error>> {
         "rss_used_bytes": used,
         "rss_after_bytes": after,
         "kib_per_connection": per_connection(fresh),
-        "kib_per_connection_after_echo": per_connection(used),
+        "kib_per_connection_after_echo": used.map(per_connection),
         "totals": fleet.totals.to_json(),
     }))
 }

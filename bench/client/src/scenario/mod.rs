@@ -23,6 +23,7 @@ pub fn run(name: &str, mut args: Args) -> Result<Value, Box<dyn Error>> {
             address: args.required("address")?,
             path: args.required("path")?,
             deflate: args.or("deflate", false)?,
+            hello: args.optional("hello")?,
         },
         process: ServerProcess::new(args.required("pid")?),
     };

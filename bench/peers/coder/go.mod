@@ -1,0 +1,5 @@
+module gaugeway.invalid/bench/coder
+
+go 1.24
+
+require github.com/coder/websocket v1.8.15
