@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use super::super::link::{Connector, Link};
-use super::super::{Phase, Progress, Scenario, Share, Work};
+use super::super::{Misbehaved, Misconduct, Phase, Progress, Scenario, Share, Work};
 use super::asked::Asked;
 use super::deliveries::Deliveries;
 use super::moment::Moment;
@@ -149,7 +149,10 @@ impl Crew {
     /// A connection has been tried for the first time, whatever came of it.
     pub fn tried(&self) {
         self.untried.set(self.untried.get() - 1);
-        self.news.notify_waiters();
+        // Thousands wait for news of the end; each try of thousands is none to them.
+        if self.untried.get() == 0 {
+            self.news.notify_waiters();
+        }
     }
 
     /// Waits until each has been tried.
@@ -213,6 +216,11 @@ impl Crew {
         let mut tally = self.tally.borrow_mut();
         let is_measured = tally.window.contains(&now);
         tally.received(is_measured, message);
+    }
+
+    /// Counts something of those that misbehave.
+    pub fn count_misbehaviour(&self, misconduct: Misconduct, count: impl FnOnce(&mut Misbehaved)) {
+        count(self.tally.borrow_mut().report.misbehaved.entry(misconduct).or_default());
     }
 
     async fn until(&self, is_so: impl Fn() -> bool) {
