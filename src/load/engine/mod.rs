@@ -71,6 +71,9 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     mut observe: impl FnMut(Progress),
 ) -> Result<Report, String> {
+    if !scenario.misbehaviour.is_empty() {
+        return Err("connections of this build do not misbehave".to_owned());
+    }
     let mut stop = pin!(stop);
     let url = scenario.url.clone();
     let crew = tokio::select! {
