@@ -24,7 +24,7 @@ pub use link::{Connector, End, Link, NotSent, OpenError, Opened, Transport, Upgr
 pub use misbehave::misbehave;
 pub use outcome::Outcome;
 pub use progress::{Phase, Progress};
-pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Target, To, bearer, publication_body};
+pub use publisher::{ApiPublisher, Form, PUBLISH_PATH, Room, Target, To, bearer, publication_body};
 pub use report::{Connections, Messages, Misbehaved, Report};
 pub use scenario::{
     Kind, Lifetime, Misbehaviour, Misconduct, Payload, Publishing, Scenario, Share, Sizes, Storm,

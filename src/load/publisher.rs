@@ -6,6 +6,7 @@ mod target;
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,15 +41,18 @@ type Sender = SendRequest<Full<Bytes>>;
 /// Publishes to one receiver, endpoint or everyone, by `POST` to a gateway's admin listener.
 ///
 /// It belongs to one thread and is shared by its tasks: up to 64 publications are under way at
-/// once, each on a connection of its own, which is kept for the next.
+/// once ([`Room`]), each on a connection of its own, which is kept for the next.
 pub struct ApiPublisher {
     target: Target,
     to: To,
     form: Form,
     authorization: Option<HeaderValue>,
     idle: RefCell<Vec<Sender>>,
-    under_way: Cell<usize>,
+    under_way: Rc<Cell<usize>>,
 }
+
+/// Leave for one publication, which is under way until this is dropped.
+pub struct Room(Rc<Cell<usize>>);
 
 /// The `Authorization` of a key, which no debug output shows; `None` if the key cannot stand in a
 /// header.
@@ -82,14 +86,27 @@ impl ApiPublisher {
             },
             authorization,
             idle: RefCell::default(),
-            under_way: Cell::new(0),
+            under_way: Rc::default(),
         })
+    }
+
+    /// Room for one more publication; `None` while 64 are under way.
+    pub fn room(&self) -> Option<Room> {
+        let taken = self.under_way();
+        (taken < UNDER_WAY_MAX).then(|| {
+            self.under_way.set(taken + 1);
+            Room(Rc::clone(&self.under_way))
+        })
+    }
+
+    /// How many publications have taken room and are not over.
+    pub fn under_way(&self) -> usize {
+        self.under_way.get()
     }
 
     /// Publishes once; nothing is sent twice. The error is a short bounded reason, such as
     /// `publish: status 503` or `publish: timed out` (after 15 s).
-    pub async fn publish(&self, payload: Vec<u8>) -> Result<(), String> {
-        let _place = Place::take(&self.under_way).ok_or("publish: too many under way")?;
+    pub async fn publish(&self, _room: Room, payload: Vec<u8>) -> Result<(), String> {
         let body = publication_body(&self.to, self.form, &payload, true)
             .map_err(|_| "publish: the payload is not UTF-8")?;
         let request = self.request(body);
@@ -159,20 +176,7 @@ impl ApiPublisher {
     }
 }
 
-/// A publication that is under way, until it is dropped.
-struct Place<'a>(&'a Cell<usize>);
-
-impl<'a> Place<'a> {
-    fn take(under_way: &'a Cell<usize>) -> Option<Self> {
-        let taken = under_way.get();
-        (taken < UNDER_WAY_MAX).then(|| {
-            under_way.set(taken + 1);
-            Self(under_way)
-        })
-    }
-}
-
-impl Drop for Place<'_> {
+impl Drop for Room {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }

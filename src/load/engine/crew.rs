@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use super::super::link::{Connector, Link};
-use super::super::{Phase, Progress, Scenario, Share, Work};
+use super::super::{Misbehaved, Misconduct, Phase, Progress, Scenario, Share, Work};
 use super::asked::Asked;
 use super::deliveries::Deliveries;
 use super::moment::Moment;
@@ -51,8 +51,10 @@ pub struct Crew {
     closing: Cell<bool>,
     phase: Cell<Phase>,
     phase_since: Cell<Moment>,
-    /// Wakes whoever waits for the end, or for all to be tried.
-    news: Notify,
+    /// Wakes whoever waits for all to be tried.
+    all_tried: Notify,
+    /// Wakes whoever waits for the end: nearly every task, so for nothing else.
+    over: Notify,
 }
 
 /// One connection that behaves, whether it is open or not.
@@ -102,7 +104,8 @@ impl Crew {
             closing: Cell::new(false),
             phase: Cell::new(Phase::Opening),
             phase_since: Cell::new(Moment::now()),
-            news: Notify::new(),
+            all_tried: Notify::new(),
+            over: Notify::new(),
             scenario,
             share,
         })
@@ -117,7 +120,9 @@ impl Crew {
     pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.phase_since.set(Moment::now());
-        self.news.notify_waiters();
+        if phase == Phase::Finishing {
+            self.over.notify_waiters();
+        }
     }
 
     /// Its figures so far.
@@ -149,17 +154,19 @@ impl Crew {
     /// A connection has been tried for the first time, whatever came of it.
     pub fn tried(&self) {
         self.untried.set(self.untried.get() - 1);
-        self.news.notify_waiters();
+        if self.untried.get() == 0 {
+            self.all_tried.notify_waiters();
+        }
     }
 
     /// Waits until each has been tried.
     pub async fn all_tried(&self) {
-        self.until(|| self.untried.get() == 0).await;
+        until(&self.all_tried, || self.untried.get() == 0).await;
     }
 
     /// Waits for the end of the run.
     pub async fn over(&self) {
-        self.until(|| self.is_over()).await;
+        until(&self.over, || self.is_over()).await;
     }
 
     /// Waits for a moment (to a millisecond or two) or for the end of the run.
@@ -215,13 +222,15 @@ impl Crew {
         tally.received(is_measured, message);
     }
 
-    async fn until(&self, is_so: impl Fn() -> bool) {
-        loop {
-            let news = self.news.notified();
-            if is_so() {
-                return;
-            }
-            news.await;
-        }
+    /// Counts something of those that misbehave.
+    pub fn count_misbehaviour(&self, misconduct: Misconduct, count: impl FnOnce(&mut Misbehaved)) {
+        count(self.tally.borrow_mut().report.misbehaved.entry(misconduct).or_default());
+    }
+}
+
+async fn until(news: &Notify, is_so: impl Fn() -> bool) {
+    while !is_so() {
+        // Nothing comes between the look and the wait: all of it is one thread's.
+        news.notified().await;
     }
 }

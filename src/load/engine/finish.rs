@@ -11,6 +11,7 @@ use super::super::{Phase, Work};
 use super::crew::{Crew, Seat};
 use super::member::NORMAL_CLOSURE;
 use super::moment::Moment;
+use super::publishing::Outlet;
 
 /// How often it is looked whether all has come. Not part of any figure.
 const LOOK: Duration = Duration::from_millis(20);
@@ -62,6 +63,7 @@ impl Crew {
         match self.scenario.work {
             Work::Hold => true,
             Work::Echo { .. } | Work::EchoClosed { .. } => self.owed.get() == 0,
+            Work::FanOut { .. } if self.outlet.as_ref().is_some_and(Outlet::is_unsure) => false,
             Work::FanOut { .. } => {
                 let total = self.total();
                 let waits =

@@ -17,6 +17,7 @@ mod echo;
 mod finish;
 mod marker;
 mod member;
+mod misbehaving;
 mod moment;
 mod pacer;
 mod payload;
@@ -85,6 +86,7 @@ pub async fn run(
         members.spawn_local(member::live(Rc::clone(&crew), at));
     }
     members.spawn_local(publishing::live(Rc::clone(&crew)));
+    misbehaving::spawn_all(&crew, &mut members);
 
     let work = async {
         crew.all_tried().await;

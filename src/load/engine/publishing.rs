@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::super::link::{Connector, End, Link, Opened};
-use super::super::{Publishing, Scenario, Share, Work};
+use super::super::{ApiPublisher, Publishing, Scenario, Share, Work};
 use super::crew::Crew;
 use super::member::{BackOff, NORMAL_CLOSURE, reason_of};
 use super::moment::Moment;
@@ -14,10 +14,12 @@ use super::moment::Moment;
 pub enum Outlet {
     /// A connection that does nothing else.
     Connection {
-        connector: Connector,
+        connector: Box<Connector>,
         /// While it is open.
         link: RefCell<Option<Rc<Link>>>,
     },
+    /// Requests, many at a time.
+    Api(Rc<ApiPublisher>),
 }
 
 impl Outlet {
@@ -29,11 +31,14 @@ impl Outlet {
         }
         Ok(Some(match publishing {
             Publishing::Connection { url } => Self::Connection {
-                connector: Connector::new(scenario, url.as_ref().unwrap_or(&scenario.url)).await?,
+                connector: Box::new(
+                    Connector::new(scenario, url.as_ref().unwrap_or(&scenario.url)).await?,
+                ),
                 link: RefCell::default(),
             },
-            Publishing::Api { .. } => {
-                return Err("this build publishes on connections alone".into());
+            Publishing::Api { url, to, key } => {
+                let kind = scenario.payload.kind;
+                Self::Api(Rc::new(ApiPublisher::new(url, to, key.as_ref(), kind)?))
             }
         }))
     }
@@ -41,6 +46,14 @@ impl Outlet {
     /// Whether it needs a connection of its own.
     pub fn connects(&self) -> bool {
         matches!(self, Self::Connection { .. })
+    }
+
+    /// Whether publications are under way of which it is not known whether they were made.
+    pub fn is_unsure(&self) -> bool {
+        match self {
+            Self::Connection { .. } => false,
+            Self::Api(publisher) => publisher.under_way() > 0,
+        }
     }
 }
 
@@ -109,6 +122,7 @@ impl Crew {
                 }
                 was_sent
             }
+            Outlet::Api(publisher) => self.request(publisher, due, &scratch),
         };
         if was_sent {
             self.deliveries.published(&marker, self.payloads.marked());
@@ -117,10 +131,28 @@ impl Crew {
         }
     }
 
+    /// Begins a request to the API, if there is room; it counts as sent when the API has taken it.
+    fn request(self: &Rc<Self>, publisher: &Rc<ApiPublisher>, due: Moment, payload: &[u8]) -> bool {
+        let Some(room) = publisher.room() else { return false };
+        let (crew, publisher) = (Rc::clone(self), Rc::clone(publisher));
+        let payload = payload.to_vec();
+        tokio::task::spawn_local(async move {
+            let bytes = payload.len();
+            let outcome = crew.not_long_after_the_end(publisher.publish(room, payload)).await;
+            let mut tally = crew.tally.borrow_mut();
+            match outcome {
+                Some(Ok(())) => tally.sent(due, bytes),
+                Some(Err(reason)) => tally.report.count_error(&reason),
+                None => tally.report.count_error("publish: timed out"),
+            }
+        });
+        true
+    }
+
     /// Ends the way out.
     pub fn close_outlet(&self) {
         match &self.outlet {
-            None => {}
+            None | Some(Outlet::Api(_)) => {}
             Some(Outlet::Connection { connector: _, link }) => {
                 if let Some(link) = link.borrow().as_ref() {
                     link.close(NORMAL_CLOSURE);

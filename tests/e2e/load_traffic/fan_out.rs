@@ -57,14 +57,16 @@ fn what_the_api_publishes_all_processes_receive() {
 }
 
 #[test]
-fn an_api_that_refuses_is_an_error_and_no_message_is_missed() {
+fn what_the_api_refuses_is_an_error_each_and_reaches_nobody() {
     let gateway = Settings::new().set("api.keys=one:0123456789abcdef").start();
     let url = format!("ws://{}{BROADCAST}", gateway.public);
     let flags = format!(
-        "-n 2 --fan-out --rate 20 --duration 500ms --api http://{} --to everyone",
+        "-n 2 --fan-out --rate 20 --duration 500ms --close-wait 500ms \
+         --api http://{} --to everyone",
         gateway.admin
     );
     let report = load(&url, &flags).report;
     assert_eq!(report.errors.get("publish: status 401"), Some(&10), "{report:?}");
-    assert_eq!((report.messages.received, report.messages.missing), (0, 0), "{report:?}");
+    let messages = &report.messages;
+    assert_eq!((messages.sent, messages.received, messages.missing), (0, 0, 20), "{report:?}");
 }

@@ -110,23 +110,32 @@ fn ends(misconduct: Misconduct) -> &'static [Counted] {
     }
 }
 
+/// A gateway and a run for each, all at once: they mostly wait.
+fn side_by_side(misconducts: &[Misconduct], check: impl Fn(Misconduct) + Sync) {
+    std::thread::scope(|scope| {
+        for misconduct in misconducts {
+            scope.spawn(|| check(*misconduct));
+        }
+    });
+}
+
 #[test]
 fn each_misconduct_ends_as_the_gateway_says() {
-    for misconduct in Misconduct::ALL {
+    side_by_side(&Misconduct::ALL, |misconduct| {
         let gateway = settings_for(misconduct).start();
         let url = format!("ws://{}{ECHO}", gateway.public);
         let run = Run { flags: HOLD, counted: ends(misconduct) };
         check(misconduct, 10, &gateway, &url, &run);
-    }
+    });
 }
 
 #[test]
 fn over_tls_through_nginx_they_do_the_same() {
-    for misconduct in
-        [Misconduct::Vanishes, Misconduct::NoPong, Misconduct::Oversize, Misconduct::BadFrames]
-    {
+    let reach_the_gateway =
+        [Misconduct::Vanishes, Misconduct::NoPong, Misconduct::Oversize, Misconduct::BadFrames];
+    side_by_side(&reach_the_gateway, |misconduct| {
         let site = Site::start(settings_for(misconduct));
         let run = Run { flags: "-k --hold --duration 3s", counted: ends(misconduct) };
         check(misconduct, 10, &site.gateway, &site.url(Route::Tls, ECHO), &run);
-    }
+    });
 }
