@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::text::{NAME_CHARS_MAX, PROSE_CHARS_MAX, bounded};
 use crate::state::{Cause, CloseLabel};
-use crate::telemetry::{End, EndpointIndex, Recorder};
+use crate::telemetry::{End, EndpointIndex, OFF, Recorder};
 
 /// Who is at the other end. It is repeated on both lines, so that each can be read alone and joined
 /// with nginx' logs: an access line by request id, an error line by host, pid and connection.
@@ -59,6 +59,9 @@ pub struct ConnectionOpened<'a> {
 impl ConnectionOpened<'_> {
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { connection, handshake, extensions, user_agent } = self;
         recorder.connection_opened(connection.endpoint, handshake);
         tracing::event!(
@@ -170,6 +173,9 @@ impl ConnectionClosed<'_> {
 
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let abnormal = self.is_abnormal();
         let endpoint = self.connection.endpoint;
         let end = End {

@@ -8,7 +8,7 @@ use tracing::Level;
 
 use super::text::{NAME_CHARS_MAX, PROSE_CHARS_MAX, bounded};
 use crate::telemetry::labels::Outcome;
-use crate::telemetry::{EndpointIndex, Recorder};
+use crate::telemetry::{EndpointIndex, OFF, Recorder};
 
 /// An upgrade request did not become a connection.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,9 @@ pub struct HandshakeRefused<'a> {
 impl HandshakeRefused<'_> {
     /// Counts and logs it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { endpoint, outcome, status, duration, why, remote, request_id } = self;
         debug_assert_ne!(outcome, Outcome::Accepted, "that is ConnectionOpened");
         recorder.handshake_refused(endpoint, outcome, duration);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::telemetry::labels::PongKind;
-use crate::telemetry::{EndpointIndex, Recorder};
+use crate::telemetry::{EndpointIndex, OFF, Recorder};
 
 /// From here on a late tick is worth a line: clients notice it.
 const TICK_LAG_WARNED: Duration = Duration::from_secs(1);
@@ -17,6 +17,9 @@ pub struct PingSent;
 impl PingSent {
     /// Counts it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         recorder.ping_sent();
     }
 }
@@ -35,6 +38,9 @@ pub struct PongReceived {
 impl PongReceived {
     /// Counts it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { endpoint, kind, rtt } = self;
         recorder.pong_received(kind);
         match (kind, rtt) {
@@ -56,6 +62,9 @@ pub struct TickLagged {
 impl TickLagged {
     /// Counts it; a second or more is logged.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { shard, lag } = self;
         recorder.tick_lag(lag);
         if lag >= TICK_LAG_WARNED {

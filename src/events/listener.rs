@@ -9,7 +9,7 @@ use tracing::Level;
 
 use super::text::{PROSE_CHARS_MAX, bounded};
 use crate::telemetry::labels::{AcceptFailure, HttpFailure, Method, Route};
-use crate::telemetry::{Recorder, Telemetry};
+use crate::telemetry::{OFF, Recorder, Telemetry};
 
 /// A TCP connection could not be accepted, or none may be for now. The pause that follows paces these lines, too.
 pub struct AcceptFailed<'a> {
@@ -86,6 +86,9 @@ pub struct HttpConnectionFailed<'a> {
 impl HttpConnectionFailed<'_> {
     /// Counts it; the line is for debugging only, since any port scanner causes it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { reason, why, peer } = self;
         recorder.http_connection_failed(reason);
         tracing::event!(

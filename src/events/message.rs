@@ -1,7 +1,7 @@
 //! Messages and control frames: the hot path. Counted, never logged.
 
 use crate::telemetry::labels::Direction;
-use crate::telemetry::{EndpointIndex, MessageBytes, Recorder};
+use crate::telemetry::{EndpointIndex, MessageBytes, OFF, Recorder};
 use crate::wire::Opcode;
 
 /// A whole message or a control frame came in.
@@ -23,6 +23,9 @@ impl MessageReceived {
     /// Counts it.
     #[inline]
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { endpoint, opcode, payload_bytes, wire_bytes, compressed_bytes } = self;
         let bytes =
             MessageBytes { payload: payload_bytes, wire: wire_bytes, compressed: compressed_bytes };
@@ -56,6 +59,9 @@ impl MessageSent {
     /// message.
     #[inline]
     pub fn emit_times(self, recorder: &Recorder, receivers: u64) {
+        if OFF {
+            return;
+        }
         let Self { endpoint, opcode, payload_bytes, wire_bytes, compressed_bytes } = self;
         let bytes =
             MessageBytes { payload: payload_bytes, wire: wire_bytes, compressed: compressed_bytes };

@@ -5,6 +5,10 @@
 //! Levels: `info` for what every connection does once (open, close, refusal) and for the process'
 //! own life; `warn` for what an operator should look into; `error` for a defect of the gateway;
 //! `debug` for what strangers on the network can cause at will.
+//!
+//! With the feature `without-telemetry` ([`OFF`](crate::telemetry::OFF)) whatever happens per
+//! connection, message or tick is emitted into nothing; the fields stay, so that who emits need not
+//! know.
 
 mod connection;
 mod control;

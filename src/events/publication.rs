@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use crate::telemetry::Recorder;
 use crate::telemetry::labels::{DropReason, Source};
+use crate::telemetry::{OFF, Recorder};
 
 /// A publication got its sequence number.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,9 @@ pub struct PublicationSequenced {
 impl PublicationSequenced {
     /// Counts it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { source } = self;
         recorder.publication_sequenced(source);
     }
@@ -38,6 +41,9 @@ impl PublicationDelivered {
     /// Counts it once per receiver.
     #[inline]
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { receivers } = self;
         recorder.publication_delivered(receivers);
     }
@@ -53,9 +59,13 @@ pub struct DeliveriesDropped {
 }
 
 impl DeliveriesDropped {
-    /// Counts it once per receiver.
-    #[inline]
+    /// Counts it once per receiver. Out of the way of a delivery, which would be swollen by it.
+    #[cold]
+    #[inline(never)]
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { reason, count } = self;
         debug_assert_ne!(reason, DropReason::Unsent, "that is ConnectionClosed");
         if count > 0 {
@@ -74,6 +84,9 @@ pub struct FanOutFinished {
 impl FanOutFinished {
     /// Counts it.
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { duration } = self;
         recorder.fan_out_finished(duration);
     }
@@ -92,6 +105,9 @@ impl DeliverySampled {
     /// Counts it `times` times.
     #[inline]
     pub fn emit(self, recorder: &Recorder) {
+        if OFF {
+            return;
+        }
         let Self { lag, times } = self;
         if times > 0 {
             recorder.delivery_sampled(lag, times);

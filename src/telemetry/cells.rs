@@ -173,10 +173,14 @@ const SIZE_BOUNDS: usize = 21;
 /// The smallest bound is 2⁴ bytes.
 const SMALLEST_BOUND_LOG2: u32 = 4;
 
-/// Sizes in bytes, by powers of two from 16 B to 16 MiB: the bucket is found by counting zeros.
-#[derive(Debug, Default)]
+/// One bucket for each power of two from 2⁴ to 2⁶⁴.
+const SIZE_BUCKETS: usize = (u64::BITS - SMALLEST_BOUND_LOG2) as usize + 1;
+
+/// Sizes in bytes, by powers of two: the bucket is found by counting zeros. There are buckets for
+/// sizes that nobody shows, so that no message has to be held against the largest bound.
+#[derive(Debug)]
 pub(crate) struct SizeHistogram {
-    buckets: [Count; SIZE_BOUNDS + 1],
+    buckets: [Count; SIZE_BUCKETS],
     sum: Count,
 }
 
@@ -194,11 +198,19 @@ impl SizeHistogram {
     }
 }
 
+impl Default for SizeHistogram {
+    fn default() -> Self {
+        Self { buckets: std::array::from_fn(|_| Count::default()), sum: Count::default() }
+    }
+}
+
 /// The first bucket whose bound is not below `bytes`.
 #[inline]
 fn size_bucket(bytes: u64) -> usize {
-    let above_smallest = bytes.saturating_sub(1) >> SMALLEST_BOUND_LOG2;
-    ((u64::BITS - above_smallest.leading_zeros()) as usize).min(SIZE_BOUNDS)
+    // The smallest bound's bits are always set: what is not above it falls into its bucket, and
+    // there is no zero of which to count the zeros.
+    let bits = bytes.saturating_sub(1) | ((1 << SMALLEST_BOUND_LOG2) - 1);
+    (bits.ilog2() + 1 - SMALLEST_BOUND_LOG2) as usize
 }
 
 impl Merge for SizeHistogram {
@@ -216,7 +228,9 @@ impl Distribution for SizeHistogram {
     }
 
     fn counts(&self) -> Vec<u64> {
-        self.buckets.iter().map(Count::get).collect()
+        let (shown, above) = self.buckets.split_at(SIZE_BOUNDS);
+        let above = above.iter().map(Count::get).sum();
+        shown.iter().map(Count::get).chain([above]).collect()
     }
 
     fn sum(&self) -> f64 {
@@ -238,7 +252,10 @@ mod tests {
         for bytes in near.chain([0, 3, 100, u64::MAX]) {
             let expected =
                 bounds.iter().position(|bound| bytes as f64 <= *bound).unwrap_or(SIZE_BOUNDS);
-            assert_eq!(size_bucket(bytes), expected, "{bytes} bytes");
+            let histogram = SizeHistogram::default();
+            histogram.observe_times(bytes, 1);
+            let shown = histogram.counts().iter().position(|count| *count == 1);
+            assert_eq!(shown, Some(expected), "{bytes} bytes");
         }
     }
 

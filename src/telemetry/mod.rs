@@ -44,6 +44,15 @@ use process::Process;
 use recorder::Blocks;
 use scrape::SourceCollector;
 
+/// Is telemetry compiled out, by the feature `without-telemetry`? Only `bench/` builds such a gateway:
+/// it is what the cost of telemetry is measured against. A constant, so that what it guards is still
+/// checked by the compiler, and then left out.
+pub const OFF: bool = cfg!(feature = "without-telemetry");
+
+/// All of the page `/metrics` when telemetry is compiled out.
+const OFF_PAGE: &str =
+    "# This gateway was built with the feature without-telemetry: it counts nothing.\n";
+
 /// How often [`Telemetry::run_upkeep`] wants to be called.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -111,6 +120,9 @@ impl Telemetry {
 
     /// The page `/metrics`: its content type and its body, in Prometheus' text format 0.0.4.
     pub fn render(&self) -> (&'static str, String) {
+        if OFF {
+            return (prometheus::TEXT_FORMAT, OFF_PAGE.to_owned());
+        }
         let mut page = String::new();
         TextEncoder::new()
             .encode_utf8(&self.registry.gather(), &mut page)

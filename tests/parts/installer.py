@@ -211,6 +211,8 @@ CATALOGUE = (
     command("mkcert", "mkcert", "libnss3-tools"),
     command("openssl", "openssl"),
     command("curl", "curl"),
+    # valgrind asks for the symbols of the C library's loader.
+    command("valgrind", "valgrind", "libc6-dbg"),
     command("node"),
     Part("node-clients", find_node_clients, (), install_node_clients),
     Part("wscat", find_wscat),

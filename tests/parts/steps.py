@@ -39,7 +39,10 @@ def fmt(_context, log):
 
 
 def clippy(_context, log):
-    run(["cargo", "clippy", "--all-targets", "--locked", "--", "-D", "warnings"], log, 1800)
+    clippy_command = ["cargo", "clippy", "--all-targets", "--locked"]
+    run([*clippy_command, "--", "-D", "warnings"], log, 1800)
+    # What the bench compares with must build, too.
+    run([*clippy_command, "--features", "without-telemetry", "--", "-D", "warnings"], log, 1800)
 
 
 def deny(_context, log):
@@ -81,6 +84,12 @@ def test(context, log):
 
 def build(_context, log):
     gateway.build(log)
+
+
+def instructions(_context, log):
+    """The hot paths' instruction counts against the committed baseline: they repeat where times do not."""
+    run([ROOT / "bench" / "instructions"], log, 900)
+    return f"{len(re.findall(r'^.+[+-][0-9.]+% ', log.read_text(), re.MULTILINE))} paths"
 
 
 def promtool(context, log):
@@ -156,6 +165,7 @@ STEPS = (
         uses=("nginx", "nginx-1.28", "mkcert", "openssl", "netns", *MONITORING, "compose-config", *CLIENTS),
     ),
     Step("build", build),
+    Step("instructions", instructions, requires=("valgrind",)),
     Step("promtool", promtool, requires=("promtool", "node", "node-clients")),
     Step("schemathesis", schemathesis, requires=("schemathesis",)),
     Step("autobahn", autobahn, requires=("python2.7", "autobahn")),

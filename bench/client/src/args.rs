@@ -9,6 +9,7 @@ usage: bench-client SCENARIO --address IP:PORT --path PATH --pid SERVER_PID [opt
 
   idle       --connections 10000            memory per idle connection; --echo false where there is none
   handshake  --count 10000                  server CPU per connect + upgrade + close
+  hold                                      as many connections as the newest line of stdin says, till its end
   echo       --connections 200 --size 128   --rate 0 (closed loop) or messages/s in all;
                                             --seconds 5, or --messages N for exactly N
   fanout     --connections 2000 --size 256  --rate publications/s, or 0: as fast as received, --window 128 under way;
@@ -17,6 +18,7 @@ usage: bench-client SCENARIO --address IP:PORT --path PATH --pid SERVER_PID [opt
              --publisher-hello TEXT         its first message, which the server answers with one
              --publisher-frame TEXT         how it publishes: {} stands for the payload (default {})
 
+{n} in the path becomes the connection's number, from 0
 every scenario: --deflate true offers permessage-deflate and insists on it (default false)
                 --hello TEXT is sent after each upgrade; the connection is open when one message has answered it
 echo and fanout: --warm-up 1 seconds before the measured window

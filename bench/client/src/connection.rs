@@ -24,7 +24,7 @@ const SOURCE_ADDRESSES: usize = 200;
 pub struct Target {
     /// Where the server listens.
     pub address: SocketAddr,
-    /// Path and query.
+    /// Path and query; `{n}` in it becomes the connection's number.
     pub path: String,
     /// Offer permessage-deflate (RFC 7692) and insist on it. Both sides without context takeover: that
     /// is the one form that all peers speak, and so the one form in which they do the same work.
@@ -35,7 +35,7 @@ pub struct Target {
 }
 
 impl Target {
-    fn request(&self) -> String {
+    fn request(&self, ordinal: usize) -> String {
         let extension = if self.deflate {
             "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
         } else {
@@ -44,7 +44,8 @@ impl Target {
         format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{extension}User-Agent: bench-client\r\n\r\n",
-            self.path, self.address,
+            self.path.replace("{n}", &ordinal.to_string()),
+            self.address,
         )
     }
 
@@ -108,6 +109,7 @@ pub enum Progress {
 pub struct Connection {
     target: Rc<Target>,
     stream: TcpStream,
+    ordinal: usize,
     phase: Phase,
     scanner: Scanner,
     unsent: Vec<u8>,
@@ -134,6 +136,7 @@ impl Connection {
         Ok(Self {
             target: Rc::clone(target),
             stream,
+            ordinal,
             phase: Phase::Connecting,
             scanner: Scanner::default(),
             unsent: Vec::new(),
@@ -173,7 +176,7 @@ impl Connection {
                 return Err(error);
             }
             self.phase = Phase::Upgrading { head: Vec::new() };
-            let request = self.target.request();
+            let request = self.target.request(self.ordinal);
             return self.send(request.as_bytes());
         }
         let unsent = std::mem::take(&mut self.unsent);

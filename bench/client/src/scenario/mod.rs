@@ -3,6 +3,7 @@
 mod echo;
 mod fanout;
 mod handshake;
+mod hold;
 mod idle;
 
 use std::error::Error;
@@ -28,6 +29,7 @@ pub fn run(name: &str, mut args: Args) -> Result<Value, Box<dyn Error>> {
     };
     match name {
         "idle" => idle::run(&server, args),
+        "hold" => hold::run(&server, args),
         "handshake" => handshake::run(&server, args),
         "echo" => echo::run(&server, args),
         "fanout" => fanout::run(&server, args),
