@@ -1,35 +1,42 @@
 """The charts of docs/performance.md: which figures each shows, and what it says to who cannot see it."""
 
+import json
 import statistics
 
-from .building import ROOT
+from .building import BENCH, ROOT
 from .charts import Bars, Quantiles, chart, short
 from .scenarios import CPU, SCENARIOS
 
 IMAGES = ROOT / "docs/images"
+TELEMETRY = BENCH / "results/telemetry.json"
 PER_DELIVERY = "µs of server CPU per delivery"
 LATENCY = "ms since the message was due (logarithmic)"
 QUANTILES = ("latency.p50_ms", "latency.p99_ms", "latency.p999_ms")
 
 
 def draw(result):
-    """Writes the charts for what was measured and gives the lines of Markdown that show them."""
+    """Writes the charts for what was measured and gives the lines of Markdown that show them. Telemetry's cost was
+    measured before, by another program.
+    """
     lines = [
         bars(result, "performance-cpu", "Server CPU", PER_DELIVERY,
              [(name, CPU) for name in ("fanout-20", "fanout-100", "fanout-max", "deflate-100")], columns=2),
         quantiles(result, "performance-latency", ("echo-rate", "fanout-100")),
         bars(result, "performance-memory", "Memory", "KiB per idle connection",
              [("idle", "kib_per_connection")], columns=1, limit=1.5),
+        telemetry_cost(),
     ]
     return "\n\n".join(line for line in lines if line)
 
 
-def draw_telemetry_cost(works):
-    """The chart of bench/telemetry-cost. `works`: {title: (instructions without, instructions with)}."""
+def telemetry_cost():
+    """The chart of what bench/telemetry-cost has written: {work: [instructions without, instructions with]}."""
+    if not TELEMETRY.exists():
+        return None
     panels, words = [], []
-    for title, (without, with_it) in works.items():
+    for title, (without, with_it) in json.loads(TELEMETRY.read_text()).items():
         percent = f"{(with_it / without - 1) * 100:+.1f} %"
-        panels.append(Bars(f"{title}: {percent}", "instructions", (("without", without), ("with", with_it))))
+        panels.append(Bars(f"{title}: {percent}", "user-space instructions", (("without", without), ("with", with_it))))
         words.append(f"{title}: {without:,.0f} without, {with_it:,.0f} with, {percent}")
     return save("performance-telemetry", chart(panels, 1), f"Instructions with and without telemetry. {'; '.join(words)}")
 

@@ -94,8 +94,8 @@ def ends(last, *reports):
         found.append(between(f"{', '.join(sorted(causes))}: {' and '.join(kinds)}", count, sure, sure + perhaps))
     count = sum(ended.get(cause, 0) for cause in CUT_SHORT)
     sure = done.get("vanishes", 0) + done.get("resets", 0)
-    found.append(between("FIN and RST: vanishes, resets, and who was cut short at the end", count, sure,
-                         sure + sum(cut.values())))
+    perhaps = sum(times for kind, times in cut.items() if CAUSES[kind])
+    found.append(between("FIN and RST: vanishes, resets, and who was cut short at the end", count, sure, sure + perhaps))
     return found
 
 
