@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::super::{Phase, Scenario, Work};
 use super::crew::{Crew, Seat};
@@ -19,6 +20,11 @@ use crate::wire::Incoming;
 
 /// So many publications back, the moments at which those from files were due are known.
 const REMEMBERED: usize = 65_536;
+
+/// A connection that opens in the warm-up owes the first publication of the window if it opens this
+/// much before it: processes do not begin at the very same moment, and a server may answer an upgrade
+/// before its hub knows the connection.
+const SETTLING: Duration = Duration::from_millis(250);
 
 /// What a process knows of the publications.
 #[derive(Debug)]
@@ -172,8 +178,10 @@ impl Crew {
 
     /// What a connection that opens now will owe.
     pub fn new_stint(&self) -> Stint {
-        let begun_by = if self.payloads.marked() { Phase::WarmingUp } else { Phase::Ready };
-        Stint::new(self.phase() <= begun_by)
+        let is_before_all = self.phase() <= Phase::Ready;
+        let window = self.tally.borrow().window.start;
+        let is_in_time = self.payloads.marked() && Moment::now().after(SETTLING) < window;
+        Stint::new(is_before_all || is_in_time)
     }
 
     /// A connection has ended, or will get nothing more: counts what it should have got. `total` if

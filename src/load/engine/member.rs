@@ -113,15 +113,16 @@ impl Crew {
                 }
             },
         };
-        self.count_end(seat, end);
-        let back = seat.back.take().or(left);
-        back.filter(|_| end.by_us)
+        let back = seat.back.take().or(left).filter(|_| end.by_us);
+        // One that has left does not owe what is published afterwards, though the run may end before
+        // its closing handshake.
+        self.count_end(seat, end, end.by_us && back.is_none() && self.is_over());
+        back
     }
 
-    fn count_end(&self, seat: &Seat, end: End) {
+    fn count_end(&self, seat: &Seat, end: End, to_the_end: bool) {
         *seat.link.borrow_mut() = None;
         self.give_up_echoes(seat);
-        let to_the_end = end.by_us && self.is_over();
         self.give_up_deliveries(seat, to_the_end.then(|| self.total()));
         let mut tally = self.tally.borrow_mut();
         tally.ended(end.code);

@@ -1,7 +1,5 @@
 //! Which publications are whose, and how many there were.
 
-use std::time::Duration;
-
 use super::super::super::{Kind, Payload, Publishing, Sizes};
 use super::*;
 
