@@ -59,9 +59,10 @@ class Axis:
 
 def panel(curve):
     xs, ys = zip(*curve.points)
+    fitted = [(x, curve.factor * x**curve.exponent) for x in (min(xs), max(xs))]
     x_axis = Axis(xs, LEFT, PANEL_WIDTH - RIGHT, 1.0)
     # A decade at least, so that noise on a flat curve does not look like a mountain.
-    y_axis = Axis(ys, PANEL_HEIGHT - BOTTOM, TOP, 1.0)
+    y_axis = Axis([*ys, *(y for _, y in fitted)], PANEL_HEIGHT - BOTTOM, TOP, 1.0)
     right, floor = PANEL_WIDTH - RIGHT, PANEL_HEIGHT - BOTTOM
     yield f'<text class="title" x="{LEFT}" y="18">{escape(curve.title)}</text>'
     yield f'<text class="small" x="{LEFT}" y="34">{escape(curve.unit)}; exponent {curve.exponent:+.2f}</text>'
@@ -75,7 +76,6 @@ def panel(curve):
         yield f'<text class="small" text-anchor="middle" x="{x}" y="{floor + 14}">{label(value)}</text>'
     yield f'<text class="small" text-anchor="end" x="{right}" y="{floor + 28}">{escape(curve.of)}</text>'
     yield f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{floor - TOP}"/>'
-    fitted = [(x, curve.factor * x**curve.exponent) for x in (min(xs), max(xs))]
     for name, points in (("fit", fitted), ("line", curve.points)):
         path = " ".join(f"{x_axis.place(x)},{y_axis.place(y)}" for x, y in points)
         yield f'<polyline class="{name}" points="{path}"/>'

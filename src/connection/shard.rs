@@ -253,7 +253,8 @@ impl Shard {
     }
 
     pub(super) fn remove(&self, key: u32) {
-        self.connections.borrow_mut().remove(key as usize);
+        let peer = self.connections.borrow_mut().remove(key as usize);
+        self.wheel.borrow_mut().remove(key, peer.outbound.due_tick());
     }
 
     /// Sees to it that the connection is looked at when this moment has come.
@@ -261,6 +262,7 @@ impl Shard {
         let mut wheel = self.wheel.borrow_mut();
         let tick = wheel.tick_for(due_us);
         if tick < outbound.due_tick() {
+            wheel.remove(key, outbound.due_tick());
             outbound.set_due_tick(tick);
             wheel.insert(key, tick);
         }

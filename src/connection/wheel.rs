@@ -1,6 +1,7 @@
 //! One timer wheel for all connections of a shard, instead of a timer each. An entry is a
-//! connection's key; the connection knows at which tick it is due, so that entries that were
-//! overtaken are passed over.
+//! connection's key, and each has one at most: the connection knows at which tick it is due, and
+//! takes the entry back when it becomes due earlier or ends. Left to be passed over, the entries of
+//! connections long gone would be most of a busy gateway's memory.
 
 use std::time::Duration;
 
@@ -33,6 +34,22 @@ impl Wheel {
     /// Puts a key into a slot that [`Self::tick_for`] has named.
     pub fn insert(&mut self, key: u32, tick: u64) {
         self.slots[(tick % SLOTS) as usize].push(key);
+    }
+
+    /// Takes a key back out of the slot of this tick, if that has not been handed out yet.
+    pub fn remove(&mut self, key: u32, tick: u64) {
+        if tick <= self.at_tick || tick == u64::MAX {
+            return;
+        }
+        let slot = &mut self.slots[(tick % SLOTS) as usize];
+        // A slot holds the connections of 25 ms: few, beside one another.
+        if let Some(place) = slot.iter().position(|known| *known == key) {
+            slot.swap_remove(place);
+        }
+        // Nor does a slot that was crowded once keep the room until its tick.
+        if slot.is_empty() {
+            *slot = Vec::new();
+        }
     }
 
     /// Goes on to this moment and hands out the keys of each tick passed.
@@ -73,6 +90,23 @@ mod tests {
         assert_eq!(due_between(&mut wheel, 1_049_999), [0; 0]);
         assert_eq!(due_between(&mut wheel, 1_999_999), [3]);
         assert_eq!(due_between(&mut wheel, 2_000_000), [4]);
+    }
+
+    #[test]
+    fn what_was_taken_back_is_not_handed_out() {
+        let mut wheel = Wheel::new(0);
+        let tick = wheel.tick_for(50_000);
+        for key in 0..4 {
+            wheel.insert(key, tick);
+        }
+        wheel.remove(0, tick);
+        wheel.remove(9, tick);
+        wheel.remove(3, u64::MAX);
+        assert_eq!(due_between(&mut wheel, 50_000), [3, 1, 2]);
+        // The slot is the next turn's now: what is late for this tick must leave it alone.
+        wheel.insert(1, tick + SLOTS);
+        wheel.remove(1, tick);
+        assert_eq!(due_between(&mut wheel, 50_000 + SLOTS * TICK_US), [1]);
     }
 
     #[test]
