@@ -2,6 +2,7 @@
 
 mod ends;
 mod fan_out;
+mod others;
 mod reconnects;
 mod server;
 

@@ -86,6 +86,24 @@ impl Server {
         format!("ws://{}/", self.address)
     }
 
+    /// An API that publishes to all connections, or refuses with 503 the requests (counted from 1)
+    /// that `takes` does not want.
+    pub fn api(&self, takes: fn(u64) -> bool) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::clone(&self.shared);
+        let number = Arc::new(AtomicU64::new(0));
+        self.runtime.as_ref().unwrap().spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (shared, number) = (Arc::clone(&shared), Arc::clone(&number));
+                tokio::spawn(publish(shared, stream, number, takes));
+            }
+        });
+        format!("http://{address}")
+    }
+
     pub fn opened(&self) -> u64 {
         self.shared.counts.opened.load(Ordering::SeqCst)
     }
@@ -161,7 +179,47 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     writer.abort();
 }
 
+/// Takes requests on one connection, one after the other.
+async fn publish(
+    shared: Arc<Shared>,
+    mut stream: TcpStream,
+    number: Arc<AtomicU64>,
+    takes: fn(u64) -> bool,
+) {
+    let mut buffer = Vec::new();
+    loop {
+        let Some(head) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+            match stream.read_buf(&mut buffer).await {
+                Ok(1..) => continue,
+                Ok(0) | Err(_) => return,
+            }
+        };
+        let lines = String::from_utf8(buffer[..head].to_ascii_lowercase()).unwrap();
+        let length = lines.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.unwrap().parse().unwrap();
+        while buffer.len() < head + 4 + length {
+            assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0, "half a request");
+        }
+        let body: serde_json::Value =
+            serde_json::from_slice(&buffer[head + 4..head + 4 + length]).unwrap();
+        buffer.drain(..head + 4 + length);
+        let status = if takes(number.fetch_add(1, Ordering::SeqCst) + 1) {
+            shared.send_to_all(&Message::text(body["text"].as_str().unwrap()));
+            "200 OK"
+        } else {
+            "503 Service Unavailable"
+        };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
 impl Shared {
+    fn send_to_all(&self, message: &Message) {
+        let mut receivers = self.receivers.lock().unwrap();
+        receivers.retain(|receiver| receiver.send(message.clone()).is_ok());
+    }
+
     fn answer(&self, message: Message, number: u64, sender: &UnboundedSender<Message>) {
         let answers = match (self.manner, number % 10) {
             (Manner::Lossy, 0) | (Manner::Mute | Manner::Greets, _) => vec![],
@@ -177,8 +235,7 @@ impl Shared {
         };
         for answer in answers {
             if matches!(self.manner, Manner::Broadcast | Manner::Lossy) {
-                let mut receivers = self.receivers.lock().unwrap();
-                receivers.retain(|receiver| receiver.send(answer.clone()).is_ok());
+                self.send_to_all(&answer);
             } else {
                 let _ = sender.send(answer);
             }
