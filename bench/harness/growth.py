@@ -143,9 +143,7 @@ def fan_out(client, gateway, receivers, rate):
 
 def churn(client, gateway, count):
     """Resident KiB before, and after each of some rounds of connections that come and go; `count` in all."""
-    # The log's queue is as long as the moment's lines: at thousands of connections a second on a machine that is
-    # busy with them it grows by a megabyte or two, stays so, and would hide what connections leave behind.
-    gateway.settings = ("telemetry.log=warn",)
+    gateway.settings = ()
     with serving(gateway) as (process, ports):
         # What a server sets up once, and what the allocator keeps of a small crowd.
         run_client(client, process, ports, ECHO, ["handshake", "--count", 20_000])

@@ -70,7 +70,7 @@ fn is_pure(path: &str) -> bool {
 }
 
 fn is_not_log(path: &str) -> bool {
-    is_not_events(path) && path != "src/telemetry/logging.rs"
+    is_not_events(path) && !path.starts_with("src/telemetry/logging/")
 }
 
 fn is_not_events(path: &str) -> bool {
