@@ -3,22 +3,21 @@
 import math
 from xml.sax.saxutils import escape
 
+from .charts import LINES, OURS, WORDS
+
 COLUMNS = 3
 PANEL_WIDTH, PANEL_HEIGHT = 300, 210
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 44, 40
-STYLE = """
-text { font: 12px system-ui, sans-serif; fill: #24292f; }
-.title { font-weight: 600; }
-.small { font-size: 10px; fill: #57606a; }
-.frame { fill: none; stroke: #d0d7de; }
-.grid { stroke: #eaeef2; }
-.fit { stroke: #8c959f; stroke-dasharray: 4 3; fill: none; }
-.line { stroke: #0969da; fill: none; stroke-width: 1.5; }
-.dot { fill: #0969da; }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3; } .small { fill: #9198a1; } .frame { stroke: #3d444d; } .grid { stroke: #2a313c; }
-  .line { stroke: #4493f8; } .dot { fill: #4493f8; }
-}
+# Mid grey for all words, as in the other charts: a page's own dark theme does not reach into its pictures.
+STYLE = f"""
+text {{ font: 12px system-ui, sans-serif; fill: {WORDS}; }}
+.title {{ font-weight: 600; }}
+.small {{ font-size: 10px; }}
+.frame {{ fill: none; stroke: {LINES}; stroke-opacity: 0.5; }}
+.grid {{ stroke: {LINES}; stroke-opacity: 0.25; }}
+.fit {{ stroke: {LINES}; stroke-dasharray: 4 3; fill: none; }}
+.line {{ stroke: {OURS}; fill: none; stroke-width: 1.5; }}
+.dot {{ fill: {OURS}; }}
 """
 
 
