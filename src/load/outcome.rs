@@ -98,6 +98,12 @@ impl Outcome {
         (!self.scenarios.is_empty()).then_some(sum)
     }
 
+    /// Whether all of it was a closed loop, in which no message is due before the last answer.
+    pub fn is_closed_loop(&self) -> bool {
+        let mut scenarios = self.scenarios.iter();
+        !self.scenarios.is_empty() && scenarios.all(|one| one["work"].get("echo_closed").is_some())
+    }
+
     /// As JSON in lines, with a line end.
     pub fn to_json(&self, judged: &[Judged]) -> String {
         let Self { report, scenarios } = self;

@@ -16,6 +16,8 @@ pub struct Known {
     pub wanted: Option<u64>,
     /// How many were open when the last had been tried, and after which time.
     pub opening: Option<(u64, Duration)>,
+    /// Whether messages waited for answers, so that none was due at a moment of its own.
+    pub is_closed_loop: bool,
 }
 
 /// The whole summary, with a line end behind each line. What a server chose is escaped.
@@ -24,7 +26,12 @@ pub fn summary(report: &Report, known: Known, judged: &[Judged]) -> String {
     lines.connections(report, known);
     lines.histogram("handshake", "", &report.handshake);
     lines.messages(report);
-    lines.histogram("latency", " (from when each was due)", &report.latency);
+    let since = if known.is_closed_loop {
+        " (from when each was sent, a closed loop)"
+    } else {
+        " (from when each was due)"
+    };
+    lines.histogram("latency", since, &report.latency);
     lines.closes(report);
     let errors = report.errors.iter().map(|(reason, times)| (reason.clone(), *times));
     lines.reasons("errors", errors);
@@ -256,7 +263,8 @@ mod tests {
         report.closes.insert(1006, 10);
         report.count_error("upgrade: status 503\r\u{7}");
         report.misbehaved.entry(Misconduct::Vanishes).or_default().count_end("left");
-        let known = Known { wanted: Some(1_000), opening: Some((1_000, Duration::from_secs(2))) };
+        let opening = Some((1_000, Duration::from_secs(2)));
+        let known = Known { wanted: Some(1_000), opening, is_closed_loop: false };
         let judged = Judged {
             asked: "--max-errors 0".to_owned(),
             found: "errors, missing and unsent are 2".to_owned(),
@@ -279,6 +287,15 @@ mod tests {
         }
         assert!(text.contains("max 80.") && text.contains("(from when each was due)"), "{text}");
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    }
+
+    #[test]
+    fn a_closed_loop_does_not_say_that_messages_were_due() {
+        let mut report = Report::new("ws://a");
+        report.latency.record(Duration::from_micros(80));
+        let text = summary(&report, Known { is_closed_loop: true, ..Known::default() }, &[]);
+        assert!(text.contains("(from when each was sent, a closed loop)"), "{text}");
+        assert!(!text.contains("from when each was due"), "{text}");
     }
 
     #[test]

@@ -52,6 +52,6 @@ pub(super) fn run(options: Options) -> Result<ExitCode, ExitCode> {
     });
     let sum = sum.expect("clap asks for at least one file");
     options.output.check()?;
-    let known = Known { wanted: sum.wanted(), opening: None };
+    let known = Known { wanted: sum.wanted(), opening: None, is_closed_loop: sum.is_closed_loop() };
     options.output.write(&sum, known, &thresholds)
 }

@@ -103,7 +103,11 @@ fn run_scenario(options: Options) -> Result<ExitCode, ExitCode> {
     let report = report.map_err(|reason| failed(&reason))?;
     let opening = display.opening();
     let outcome = Outcome::new(report, &scenario);
-    let known = Known { wanted: Some(u64::from(scenario.connections)), opening };
+    let known = Known {
+        wanted: Some(u64::from(scenario.connections)),
+        opening,
+        is_closed_loop: outcome.is_closed_loop(),
+    };
     output.write(&outcome, known, &thresholds)
 }
 
