@@ -65,7 +65,8 @@ pub struct Messages {
     pub received: u64,
     /// Answers or deliveries that should have come and had not when the run ended.
     pub missing: u64,
-    /// Deliveries that had come before, or behind a later one.
+    /// Deliveries that had come before, or behind a later one. Publications through the API may
+    /// overtake one another on their way there, which is not the server's doing.
     pub out_of_order: u64,
     /// Payload sent, in bytes.
     pub sent_bytes: u64,

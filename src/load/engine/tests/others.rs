@@ -33,7 +33,8 @@ fn what_the_api_refuses_is_an_error_and_missing() {
     let report = done(fan_out(&server, api));
     let messages = report.messages;
     assert_eq!((messages.sent, messages.unsent, messages.received), (28, 0, 28 * 12));
-    assert_eq!((messages.missing, messages.out_of_order), (24, 0));
+    // No word of the order: requests that are under way together may overtake one another.
+    assert_eq!(messages.missing, 24);
     assert_eq!(report.errors, [("publish: status 503".into(), 2)].into());
 }
 
