@@ -14,6 +14,10 @@ const SIGNIFICANT_DIGITS: u8 = 2;
 /// Longer than any of them is counted as this long.
 const HIGHEST: Duration = Duration::from_hours(1);
 
+/// More than any run counts, so that sums over many files stay within 64 bits, which the library adds
+/// up unguarded.
+const COUNT_MAX: u64 = 1 << 48;
+
 /// How often durations occurred. As JSON it is HDR histogram's V2 format in base64.
 #[derive(Clone, PartialEq)]
 pub struct Histogram(hdrhistogram::Histogram<u64>);
@@ -87,6 +91,12 @@ impl<'de> Deserialize<'de> for Histogram {
             Reader::new().deserialize(&mut bytes.as_slice()).map_err(|error| {
                 D::Error::custom(format!("not an HDR histogram (V2): {error:?}"))
             })?;
+        let counts = read.iter_recorded().map(|value| value.count_at_value());
+        if counts.fold(0, u64::saturating_add) > COUNT_MAX {
+            return Err(D::Error::custom(format!(
+                "a histogram of more than {COUNT_MAX} durations"
+            )));
+        }
         // Into our bounds, whatever those of the file are.
         let mut histogram = Self::default();
         for value in read.iter_recorded() {
@@ -129,6 +139,28 @@ mod tests {
         for histogram in [of([]), of([0, 1, 7]), of(1..=1_000), of([u64::MAX / 2_000_000])] {
             let json = serde_json::to_string(&histogram).unwrap();
             assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
+        }
+    }
+
+    #[test]
+    fn more_durations_than_any_run_counts_are_an_error() {
+        for (counts, is_read) in [
+            (vec![COUNT_MAX], true),
+            (vec![COUNT_MAX / 2, COUNT_MAX / 2, 1], false),
+            (vec![i64::MAX as u64; 4], false),
+        ] {
+            let mut wild = of([]);
+            for (value, count) in (1..).zip(&counts) {
+                wild.0.record_n(value, *count).unwrap();
+            }
+            let json = serde_json::to_string(&wild).unwrap();
+            let read = serde_json::from_str::<Histogram>(&json);
+            assert_eq!(read.is_ok(), is_read, "{counts:?}");
+            if let Ok(mut read) = read {
+                read.merge(&read.clone());
+                assert_eq!(read.count(), 2 * COUNT_MAX);
+                assert!(read.quantile(1.0).is_some() && read.mean().is_some());
+            }
         }
     }
 

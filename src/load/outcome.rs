@@ -94,8 +94,7 @@ impl Outcome {
     /// The connections that were asked for; `None` where a scenario does not tell.
     pub fn wanted(&self) -> Option<u64> {
         let each = self.scenarios.iter().map(|scenario| scenario["connections"].as_u64());
-        let sum = each.sum::<Option<u64>>()?;
-        (!self.scenarios.is_empty()).then_some(sum)
+        each.reduce(|sum, one| Some(sum?.saturating_add(one?))).flatten()
     }
 
     /// Whether all of it was a closed loop, in which no message is due before the last answer.
@@ -181,6 +180,20 @@ mod tests {
         assert_eq!(document["figures"]["sent_per_second"], 10.0);
         let p50 = document["figures"]["latency_seconds"]["p50"].as_f64().unwrap();
         assert!((p50 / 0.002 - 1.0).abs() < 0.02, "{p50}");
+    }
+
+    #[test]
+    fn sums_of_wild_numbers_stop_at_the_highest() {
+        let mut sum = Outcome::parse(written().as_bytes()).unwrap();
+        sum.scenarios = vec![json!({ "connections": u64::MAX }); 2];
+        sum.report.errors = (0..40).map(|n| (format!("{n}"), u64::MAX)).collect();
+        sum.merge(sum.clone());
+        assert_eq!(sum.wanted(), Some(u64::MAX));
+        assert!(sum.to_json(&[]).contains("\"errors_total\": 18446744073709551615"));
+        sum.scenarios.push(json!({}));
+        assert_eq!(sum.wanted(), None);
+        sum.scenarios.clear();
+        assert_eq!(sum.wanted(), None);
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Connections {
-    /// Handshakes begun, reconnects included.
+    /// Handshakes begun, reconnects included: those that opened, and an error `connect: …`, `tls: …`,
+    /// `upgrade: …` or `handshake: …` for each other one.
     pub attempted: u64,
     /// Handshakes that led to a connection.
     pub opened: u64,

@@ -144,7 +144,9 @@ impl Lines {
         if name != "misbehaved" {
             reasons.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
         }
-        let more: u64 = reasons.iter().skip(REASONS_MAX).map(|(_, times)| times).sum();
+        // Files that are merged may hold any number.
+        let rest = reasons.iter().skip(REASONS_MAX).map(|(_, times)| *times);
+        let more = rest.fold(0, u64::saturating_add);
         reasons.truncate(REASONS_MAX);
         if more > 0 {
             reasons.push(("others".to_owned(), more));
@@ -305,5 +307,8 @@ mod tests {
         let text = summary(&report, Known::default(), &[]);
         assert_eq!(text.matches("reason").count(), REASONS_MAX);
         assert!(text.contains("80  others"), "{text}");
+        report.errors.values_mut().for_each(|times| *times = u64::MAX);
+        let text = summary(&report, Known::default(), &[]);
+        assert!(text.contains("18,446,744,073,709,551,615  others"), "{text}");
     }
 }

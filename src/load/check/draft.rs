@@ -131,7 +131,7 @@ impl Draft {
     /// A whole number within bounds.
     pub fn number(&mut self, key: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
         self.value(key, |text| {
-            let number = text.replace(['_', ','], "").parse().ok();
+            let number = without_separators(text).and_then(|digits| digits.parse().ok());
             number.filter(|number| range.contains(number)).ok_or_else(|| {
                 let advice =
                     format!("write a whole number from {} to {}", range.start(), range.end());
@@ -143,8 +143,8 @@ impl Draft {
     /// A number with or without a fraction, above `above` and at most `most`.
     pub fn fraction(&mut self, key: &'static str, above: f64, most: f64) -> Option<f64> {
         self.value(key, |text| {
-            let number = text.replace(['_', ','], "").parse().ok();
-            number.filter(|number| *number > above && *number <= most).ok_or_else(|| {
+            let number = without_separators(text).and_then(|digits| digits.parse().ok());
+            number.filter(|number: &f64| *number > above && *number <= most).ok_or_else(|| {
                 let advice = format!("write a number above {above} and at most {most}");
                 Problem::new(format!("{} is not within its bounds", quote(text)), advice)
             })
@@ -162,6 +162,20 @@ impl Draft {
     }
 }
 
+/// A number without what separates its thousands: `10_000` or `10,000`. `None` where a comma stands
+/// elsewhere: `1,5` is one and a half to whoever writes it, and must not become 15.
+fn without_separators(text: &str) -> Option<String> {
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut groups = whole.split(',');
+    let first = groups.next().unwrap_or_default();
+    let is_group = |group: &str| group.len() == 3 && group.bytes().all(|b| b.is_ascii_digit());
+    let separates = !fraction.contains(',') && groups.all(is_group);
+    let digits = first.strip_prefix('-').unwrap_or(first);
+    let begins = !whole.contains(',')
+        || ((1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()));
+    (separates && begins).then(|| text.replace(['_', ','], ""))
+}
+
 /// A time such as `30s`, within bounds.
 pub(super) fn time_within(
     text: &str,
@@ -176,4 +190,29 @@ pub(super) fn time_within(
         format!("{} is not within its bounds", quote(text)),
         format!("write a time from {least} to {most}"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_separators;
+
+    #[test]
+    fn a_comma_separates_thousands_and_nothing_else() {
+        for (text, expected) in [
+            ("1000", Some("1000")),
+            ("10_000", Some("10000")),
+            ("1_0,000", None),
+            ("10,000,000", Some("10000000")),
+            ("-1,000.5", Some("-1000.5")),
+            ("1e5", Some("1e5")),
+            ("1,5", None),
+            ("1,0000", None),
+            ("1000,000", None),
+            (",100", None),
+            ("100,", None),
+            ("0.1,000", None),
+        ] {
+            assert_eq!(without_separators(text).as_deref(), expected, "{text}");
+        }
+    }
 }

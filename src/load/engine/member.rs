@@ -16,6 +16,9 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 /// No wait is longer. A connection that lived as long as this starts anew with the first.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
+/// A handshake that was under way when the run ended, and had not ended `close_wait` later.
+const CUT_OFF: &str = "handshake: cut off by the end of the run";
+
 /// RFC 6455 §7.4.1.
 pub const NORMAL_CLOSURE: u16 = 1000;
 
@@ -83,8 +86,13 @@ impl Crew {
     async fn open(&self, seat: &Seat) -> Option<Result<Opened, ()>> {
         let _place = self.opening.acquire().await.ok()?;
         self.tally.borrow_mut().report.connections.attempted += 1;
-        let opened = self.not_long_after_the_end(self.connector.open(seat.number)).await?;
-        Some(opened.map_err(|error| self.tally.borrow_mut().report.count_error(&error.reason)))
+        let opened = self.not_long_after_the_end(self.connector.open(seat.number)).await;
+        let count_error = |reason: &str| self.tally.borrow_mut().report.count_error(reason);
+        if opened.is_none() {
+            // Or the handshakes that were begun would be more than those that opened and failed.
+            count_error(CUT_OFF);
+        }
+        Some(opened?.map_err(|error| count_error(&error.reason)))
     }
 
     /// From the upgrade to the end. When it is to come back, if it left because we wanted it to.

@@ -3,7 +3,7 @@
 //! A message follows from its number alone, its size included. So nobody has to remember what was
 //! sent: an answer is compared with what its number says, and two runs send the same.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -203,6 +203,12 @@ fn filler(kind: Kind) -> Vec<u8> {
 
 fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, String> {
     let named = |what: &str| format!("payload file {}: {what}", path.display());
+    // Opening a pipe waits for who writes to it, and no signal would end that; nor would there be
+    // anything in it for the second process.
+    let metadata = fs::metadata(path).map_err(|error| named(&error.to_string()))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(named("is a pipe or a device; write its content to a file"));
+    }
     let file = File::open(path).map_err(|error| named(&error.to_string()))?;
     let mut bytes = Vec::new();
     // One more than is allowed shows what is too long, whatever the file says of its length.

@@ -117,7 +117,7 @@ fn files_are_sent_in_turn_and_compared_whole() {
         .enumerate()
         .map(|(number, text)| {
             let path = folder.path().join(number.to_string());
-            std::fs::write(&path, text).unwrap();
+            fs::write(&path, text).unwrap();
             path
         })
         .collect();
@@ -136,12 +136,19 @@ fn files_are_sent_in_turn_and_compared_whole() {
 fn a_file_that_cannot_be_sent_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
-    std::fs::write(file("latin1"), b"\xfc").unwrap();
+    fs::write(file("latin1"), b"\xfc").unwrap();
     File::create(file("long")).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
     let load = |kind, files| Payloads::load(&Payload { kind, sizes: Sizes::Range(1, 1), files });
     for (name, what) in [("latin1", "not UTF-8"), ("long", "16 MiB"), ("none", "No such file")] {
         let error = load(Kind::Text, vec![file(name)]).unwrap_err();
         assert!(error.contains(name) && error.contains(what), "{error}");
+    }
+    // Nobody writes to the second: opening it would wait for ever.
+    let pipe = rustix::fs::Mode::RWXU;
+    rustix::fs::mkfifoat(rustix::fs::CWD, file("pipe"), pipe).unwrap();
+    for path in ["/dev/zero".into(), file("pipe")] {
+        let error = load(Kind::Text, vec![path]).unwrap_err();
+        assert!(error.contains("is a pipe or a device"), "{error}");
     }
     assert!(load(Kind::Binary, vec![file("latin1")]).is_ok());
     let error = load(Kind::Text, vec![file("none"); FILES_MAX + 1]).unwrap_err();

@@ -74,6 +74,7 @@ fn a_stop_does_not_wait_for_handshakes_that_hang() {
     let report = block_on(share);
     // As many as may be under way at once.
     assert_eq!((report.connections.attempted, report.connections.opened), (4, 0));
+    assert_eq!(report.errors, [("handshake: cut off by the end of the run".to_owned(), 4)].into());
     assert_eq!(server.tcp_connections(), 4);
 }
 
