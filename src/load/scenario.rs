@@ -1,5 +1,6 @@
 //! What a load client is asked to do, checked and complete: no flag and no file is looked at later.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -198,6 +199,9 @@ pub struct Share {
     /// How many there are. Process `p` of `n` has the connections whose number is `p` modulo `n`;
     /// the first process alone publishes.
     pub processes: u16,
+    /// Marks this run's publications, the same in all of its processes: another run may publish to
+    /// the same endpoint at the same time.
+    pub run: u32,
 }
 
 impl Misconduct {
@@ -227,6 +231,13 @@ impl Misconduct {
 }
 
 impl Share {
+    /// The shares of so many processes in a run of their own.
+    pub fn of(processes: u16) -> impl Iterator<Item = Self> {
+        // Keyed anew by the operating system.
+        let run = RandomState::new().hash_one(processes) as u32;
+        (0..processes).map(move |process| Self { process, processes, run })
+    }
+
     /// The numbers of this process' connections, out of `total`.
     pub fn numbers(self, total: u32) -> impl ExactSizeIterator<Item = u32> {
         (u32::from(self.process)..total).step_by(usize::from(self.processes))
@@ -261,9 +272,8 @@ mod tests {
     #[test]
     fn the_shares_of_all_processes_are_the_whole() {
         for (total, processes) in [(0, 1), (1, 3), (10, 3), (10_001, 4)] {
-            let mut numbers: Vec<u32> = (0..processes)
-                .flat_map(|process| Share { process, processes }.numbers(total))
-                .collect();
+            let shares = Share::of(processes);
+            let mut numbers: Vec<u32> = shares.flat_map(|share| share.numbers(total)).collect();
             numbers.sort_unstable();
             assert_eq!(numbers, (0..total).collect::<Vec<_>>(), "{total} over {processes}");
         }

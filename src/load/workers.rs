@@ -69,7 +69,7 @@ pub async fn run(
     if scenario.processes > 1 {
         return coordinate(&scenario, program, stop, observe).await;
     }
-    let share = Share { process: 0, processes: 1 };
+    let share = Share::of(1).next().expect("one process has one share");
     let go = std::future::ready(());
     LocalSet::new().run_until(engine::run(Rc::new(scenario), share, go, stop, observe)).await
 }
@@ -196,7 +196,8 @@ impl Workers {
             progress: vec![None; usize::from(processes)],
             reports: vec![None; usize::from(processes)],
         };
-        for process in 0..processes {
+        for share in Share::of(processes) {
+            let process = share.process;
             let failed = |what: &dyn std::fmt::Display| {
                 format!("worker process {} of {processes} cannot be started: {what}", process + 1)
             };
@@ -208,7 +209,6 @@ impl Workers {
             let mut input = child.stdin.take().expect("it was piped");
             let output = child.stdout.take().expect("it was piped");
             workers.children.push(child);
-            let share = Share { process, processes };
             let task = Task { scenario: std::borrow::Cow::Borrowed(scenario), share };
             let mut line = serde_json::to_vec(&task).map_err(|error| failed(&error))?;
             line.push(b'\n');

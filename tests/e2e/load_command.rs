@@ -147,6 +147,10 @@ fn results_in_files_add_up() {
     let broken = call.run(&["load", "merge", "a.json", "--max-p50", "1us"]);
     assert!(broken.code == Some(1) && broken.stderr.contains("--max-p50 1us: p50 is"));
 
+    let twice = ["load", "merge", "a.json", "b.json", "./a.json", "--json=b.json"];
+    let refused = ["./a.json is given twice: its figures", "b.json is to be read and written"];
+    call.run(&twice).refused(2, &refused);
+
     let whole = std::fs::read_to_string(call.path("a.json")).unwrap();
     std::fs::write(call.path("cut.json"), &whole[..whole.len() - 100]).unwrap();
     std::fs::write(call.path("new.json"), whole.replace("\"format\": 1", "\"format\": 9")).unwrap();

@@ -1,6 +1,7 @@
 //! `gaugeway load merge`: the results of several runs or machines as one.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use super::arguments::Asked;
 use super::bad_input;
 use super::result::Output;
 use crate::cli::complain;
+use crate::config::printable;
 use crate::load::{Draft, Known, Outcome, check_thresholds};
 
 /// The options of `gaugeway load merge`.
@@ -37,7 +39,16 @@ pub(super) fn run(options: Options) -> Result<ExitCode, ExitCode> {
         ExitCode::from(BAD_INPUT)
     })?;
     let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
+    let mut given = HashSet::new();
     for path in &options.files {
+        // What cannot be found is told of when it is read.
+        let place = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if options.output.is_written_to(&place) {
+            wrong.push(format!("{} is to be read and written: name another file", shown(path)));
+        } else if !given.insert(place) {
+            wrong.push(format!("{} is given twice: its figures would count twice", shown(path)));
+            continue;
+        }
         match Outcome::read(path) {
             Ok(outcome) => outcomes.push(outcome),
             Err(what) => wrong.push(what),
@@ -54,4 +65,8 @@ pub(super) fn run(options: Options) -> Result<ExitCode, ExitCode> {
     options.output.check()?;
     let known = Known { wanted: sum.wanted(), opening: None, is_closed_loop: sum.is_closed_loop() };
     options.output.write(&sum, known, &thresholds)
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string())
 }

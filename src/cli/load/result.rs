@@ -31,6 +31,11 @@ impl Output {
         })
     }
 
+    /// Whether the JSON goes to this file, whose path is canonical.
+    pub fn is_written_to(&self, path: &Path) -> bool {
+        self.file().and_then(|file| file.canonicalize().ok()).is_some_and(|file| file == path)
+    }
+
     /// Writes all of it. The exit code says whether it is a success.
     pub fn write(
         &self,

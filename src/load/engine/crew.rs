@@ -90,7 +90,7 @@ impl Crew {
             connector,
             payloads,
             seats,
-            deliveries: Deliveries::new(&scenario, outlet.is_some()),
+            deliveries: Deliveries::new(&scenario, share.run, outlet.is_some()),
             outlet,
             tally: RefCell::new(Tally::new(&scenario.url)),
             scratch: RefCell::default(),

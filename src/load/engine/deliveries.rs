@@ -14,7 +14,6 @@ use super::crew::{Crew, Seat};
 use super::marker::{Marker, Part};
 use super::moment::Moment;
 use super::pacer::due_before;
-use super::random::Random;
 use super::stint::Stint;
 use crate::wire::Incoming;
 
@@ -29,8 +28,8 @@ const SETTLING: Duration = Duration::from_millis(250);
 /// What a process knows of the publications.
 #[derive(Debug)]
 pub struct Deliveries {
-    /// The publisher's; another process takes the first that it sees.
-    run: Cell<Option<u32>>,
+    /// Which publications are ours.
+    run: u32,
     /// Publications of the warm-up, and of the window, if each that is due is sent.
     planned: [u64; 2],
     /// The same, as they were sent. The publisher's alone.
@@ -46,7 +45,7 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Nothing published yet.
-    pub fn new(scenario: &Scenario, publishes: bool) -> Self {
+    pub fn new(scenario: &Scenario, run: u32, publishes: bool) -> Self {
         let planned = match scenario.work {
             Work::FanOut { publishing: _, rate } => {
                 let before = due_before(scenario.warm_up, rate);
@@ -54,10 +53,8 @@ impl Deliveries {
             }
             Work::Hold | Work::Echo { .. } | Work::EchoClosed { .. } => [0, 0],
         };
-        // A run is drawn; that it is 0 as well as any other number does no harm.
-        let run = publishes.then(|| Random::unseeded().next() as u32);
         Self {
-            run: Cell::new(run),
+            run,
             planned,
             sent: Default::default(),
             publishes,
@@ -78,7 +75,7 @@ impl Deliveries {
             Part::Measured
         };
         let sequence = self.sent[index(part)].get() + 1;
-        Marker { run: self.run.get().unwrap_or_default(), sequence, due, part }
+        Marker { run: self.run, sequence, due, part }
     }
 
     /// The publication with this marker has been sent.
@@ -107,12 +104,7 @@ impl Deliveries {
 
     /// Whether this publication is one of this run. The numbers are a server's, and it may lie.
     fn is_ours(&self, marker: &Marker) -> bool {
-        if marker.sequence > self.planned[index(marker.part)] {
-            return false;
-        }
-        let run = self.run.get().unwrap_or(marker.run);
-        self.run.set(Some(run));
-        run == marker.run
+        marker.run == self.run && marker.sequence <= self.planned[index(marker.part)]
     }
 
     fn saw(&self, marker: &Marker) {

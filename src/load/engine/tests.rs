@@ -20,7 +20,7 @@ use super::super::{
 use super::run;
 use server::{Manner, Server};
 
-const ALONE: Share = Share { process: 0, processes: 1 };
+const ALONE: Share = Share { process: 0, processes: 1, run: 7 };
 
 /// Twelve connections that hold, a short window, no warm-up.
 fn scenario(url: String) -> Scenario {
@@ -74,11 +74,11 @@ fn stopped_when(scenario: Scenario, enough: impl Fn(&Progress) -> bool) -> Repor
 fn shared(scenario: Scenario, processes: u16) -> Report {
     let scenario = Rc::new(Scenario { processes, ..scenario });
     let barrier = tokio::sync::Barrier::new(usize::from(processes));
-    let shares = (0..processes).map(|process| {
+    let shares = Share::of(processes).map(|share| {
         let go = async {
             barrier.wait().await;
         };
-        run(Rc::clone(&scenario), Share { process, processes }, go, pending(), |_| {})
+        run(Rc::clone(&scenario), share, go, pending(), |_| {})
     });
     let reports = block_on(futures_util::future::join_all(shares));
     let mut sum = Report::new(&scenario.url);
