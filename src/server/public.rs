@@ -125,8 +125,9 @@ impl PublicListener {
         let served = match served {
             Some(served) => served,
             None if requests.get() == 0 => {
-                let unread = connection.into_parts().read_buf;
-                return self.note_half_request(&unread, began.elapsed(), peer);
+                // Counted before the socket is closed: whoever sees its end finds it on the page.
+                let parts = connection.into_parts();
+                return self.note_half_request(&parts.read_buf, began.elapsed(), peer);
             }
             None => {
                 // Whoever is between two requests goes at once; an answer is finished first.
