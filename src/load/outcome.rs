@@ -222,22 +222,10 @@ mod tests {
     #[test]
     fn no_secret_is_written() {
         let scenario = Scenario {
-            url: "ws://h".to_owned(),
-            connections: 1,
-            misbehaviour: Vec::new(),
-            processes: 1,
-            source_addresses: Vec::new(),
-            ramp: Duration::ZERO,
-            opening: 1,
-            warm_up: Duration::ZERO,
-            duration: Duration::ZERO,
             handshake_timeout: Duration::ZERO,
             close_wait: Duration::ZERO,
             headers: vec![("Cookie".to_owned(), "hunter2".to_owned())],
             token: Some(Secret::new("hunter2")),
-            subprotocols: Vec::new(),
-            insecure: false,
-            compression: false,
             work: Work::FanOut {
                 publishing: Publishing::Api {
                     url: "http://a".to_owned(),
@@ -251,8 +239,7 @@ mod tests {
                 sizes: crate::load::Sizes::Range(1, 1),
                 files: Vec::new(),
             },
-            lifetime: None,
-            storm: None,
+            ..Scenario::holding("ws://h")
         };
         let json = Outcome::new(Report::new("ws://h"), &scenario).to_json(&[]);
         assert!(!json.contains("hunter2") && json.contains("Cookie"), "{json}");

@@ -266,6 +266,35 @@ mod revealed {
 }
 
 #[cfg(test)]
+impl Scenario {
+    /// One connection that holds, with times so long that no test meets them.
+    pub fn holding(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            connections: 1,
+            misbehaviour: Vec::new(),
+            processes: 1,
+            source_addresses: Vec::new(),
+            ramp: Duration::ZERO,
+            opening: 1,
+            warm_up: Duration::ZERO,
+            duration: Duration::ZERO,
+            handshake_timeout: Duration::from_mins(2),
+            close_wait: Duration::from_mins(2),
+            headers: Vec::new(),
+            token: None,
+            subprotocols: Vec::new(),
+            insecure: false,
+            compression: false,
+            work: Work::Hold,
+            payload: Payload { kind: Kind::Text, sizes: Sizes::Range(1, 1), files: Vec::new() },
+            lifetime: None,
+            storm: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

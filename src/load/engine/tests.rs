@@ -23,28 +23,15 @@ use server::{Manner, Server};
 const ALONE: Share = Share { process: 0, processes: 1, run: 7 };
 
 /// Twelve connections that hold, a short window, no warm-up.
-fn scenario(url: String) -> Scenario {
+fn scenario(url: &str) -> Scenario {
     Scenario {
-        url,
         connections: 12,
-        misbehaviour: vec![],
-        processes: 1,
-        source_addresses: vec![],
-        ramp: Duration::ZERO,
         opening: 4,
-        warm_up: Duration::ZERO,
         duration: Duration::from_millis(300),
         handshake_timeout: Duration::from_secs(10),
         close_wait: Duration::from_secs(10),
-        headers: vec![],
-        token: None,
-        subprotocols: vec![],
-        insecure: false,
-        compression: false,
-        work: Work::Hold,
         payload: Payload { kind: Kind::Text, sizes: Sizes::Range(40, 200), files: vec![] },
-        lifetime: None,
-        storm: None,
+        ..Scenario::holding(url)
     }
 }
 
@@ -105,7 +92,7 @@ fn each_message_of_an_echo_comes_back_once_and_is_measured() {
     let scenario = Scenario {
         warm_up: Duration::from_millis(100),
         work: Work::Echo { rate: 2_000.0 },
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let report = done(scenario);
     assert_flawless(&report, 12);
@@ -126,7 +113,7 @@ fn the_shares_of_all_processes_are_the_whole_rate() {
     for (processes, connections) in [(2, 12), (5, 3), (3, 7)] {
         let before = server.received();
         let scenario =
-            Scenario { connections, work: Work::Echo { rate: 1_000.0 }, ..scenario(server.url()) };
+            Scenario { connections, work: Work::Echo { rate: 1_000.0 }, ..scenario(&server.url()) };
         let report = shared(scenario, processes);
         assert_flawless(&report, u64::from(connections));
         assert_eq!((report.messages.sent, report.messages.received), (300, 300));
@@ -139,7 +126,7 @@ fn a_closed_loop_asks_again_when_it_was_answered() {
     let server = Server::start(Manner::Echo);
     for (in_flight, kind) in [(1, Kind::Text), (7, Kind::Binary)] {
         let before = server.received();
-        let base = scenario(server.url());
+        let base = scenario(&server.url());
         let report = done(Scenario {
             work: Work::EchoClosed { in_flight },
             payload: Payload { kind, ..base.payload },
@@ -160,7 +147,7 @@ fn a_closed_loop_asks_again_when_it_was_answered() {
 #[test]
 fn a_wrong_answer_is_an_error_and_still_an_answer() {
     let server = Server::start(Manner::Wrong);
-    let report = done(Scenario { work: Work::Echo { rate: 500.0 }, ..scenario(server.url()) });
+    let report = done(Scenario { work: Work::Echo { rate: 500.0 }, ..scenario(&server.url()) });
     let messages = report.messages;
     assert_eq!((messages.sent, messages.received, messages.missing), (150, 150, 0));
     assert_eq!(report.errors, [("echo: answer differs".to_owned(), 150)].into());
@@ -173,7 +160,7 @@ fn what_is_never_answered_is_missing() {
     let report = done(Scenario {
         work: Work::Echo { rate: 500.0 },
         close_wait: Duration::from_millis(300),
-        ..scenario(server.url())
+        ..scenario(&server.url())
     });
     let messages = report.messages;
     assert_eq!((messages.sent, messages.received, messages.missing), (150, 0, 150));
@@ -185,13 +172,13 @@ fn what_is_never_answered_is_missing() {
 fn what_comes_unasked_counts_if_it_comes_in_the_window() {
     let server = Server::start(Manner::Greets);
     let long = Duration::from_mins(2);
-    let before = Scenario { warm_up: long, ..scenario(server.url()) };
+    let before = Scenario { warm_up: long, ..scenario(&server.url()) };
     let report = stopped_when(before, |progress| progress.received == 36);
     assert_flawless(&report, 12);
     assert_eq!(report.messages.received, 0);
     // Those that come again in the window are greeted there.
     let lifetime = Lifetime { min: Duration::from_millis(50), max: Duration::from_millis(100) };
-    let within = Scenario { duration: long, lifetime: Some(lifetime), ..scenario(server.url()) };
+    let within = Scenario { duration: long, lifetime: Some(lifetime), ..scenario(&server.url()) };
     let report = stopped_when(within, |progress| progress.received > 72);
     assert!((36..=server.sent()).contains(&report.messages.received), "{report:?}");
     assert_eq!(report.errors_total(), 0);
@@ -204,7 +191,7 @@ fn what_comes_unasked_is_an_error_of_an_echo() {
         duration: Duration::from_mins(2),
         close_wait: Duration::from_millis(300),
         work: Work::EchoClosed { in_flight: 1 },
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let report = stopped_when(scenario, |progress| progress.received == 36);
     // Before a question is asked, or in place of its answer.
@@ -221,7 +208,7 @@ fn the_phases_follow_each_other_and_figures_only_grow() {
         warm_up: Duration::from_millis(300),
         duration: Duration::from_millis(600),
         work: Work::Echo { rate: 100.0 },
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let observe = |progress| seen.borrow_mut().push(progress);
     block_on(run(Rc::new(scenario), ALONE, ready(()), pending(), observe)).unwrap();
@@ -241,7 +228,7 @@ fn the_phases_follow_each_other_and_figures_only_grow() {
 #[test]
 fn what_is_given_wrongly_is_said_before_anything_is_opened() {
     let server = Server::start(Manner::Echo);
-    let base = scenario(server.url());
+    let base = scenario(&server.url());
     let no_file = Payload { files: vec!["/no/such/file".into()], ..base.payload.clone() };
     for (scenario, what) in [
         (Scenario { payload: no_file, ..base.clone() }, "/no/such/file"),

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::accept_async;
 
 use super::*;
-use crate::load::{Kind, Payload, Scenario, Sizes, Work};
+use crate::load::Scenario;
 use crate::wire::{Decoder, DecoderOptions, Encoded, Inflater, Input, Opcode, Role, Violation};
 
 /// No test lets a server send more than this to somebody who does not read.
@@ -22,26 +22,11 @@ fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
 async fn connector(server: SocketAddr) -> Connector {
     let url = format!("ws://{server}/ws");
     let scenario = Scenario {
-        url: url.clone(),
         connections: 0,
-        misbehaviour: Vec::new(),
-        processes: 1,
-        source_addresses: Vec::new(),
-        ramp: Duration::ZERO,
-        opening: 1,
-        warm_up: Duration::ZERO,
-        duration: Duration::ZERO,
         handshake_timeout: Duration::from_secs(20),
         close_wait: Duration::from_secs(20),
-        headers: Vec::new(),
-        token: None,
-        subprotocols: Vec::new(),
-        insecure: false,
         compression: true,
-        work: Work::Hold,
-        payload: Payload { kind: Kind::Text, sizes: Sizes::Range(1, 1), files: Vec::new() },
-        lifetime: None,
-        storm: None,
+        ..Scenario::holding(&url)
     };
     Connector::new(&scenario, &url).await.unwrap()
 }

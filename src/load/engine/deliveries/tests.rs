@@ -6,26 +6,13 @@ use super::*;
 /// Two publications before the window and five in it.
 fn scenario() -> Scenario {
     Scenario {
-        url: "ws://127.0.0.1/".into(),
-        connections: 1,
-        misbehaviour: vec![],
-        processes: 1,
-        source_addresses: vec![],
-        ramp: Duration::ZERO,
-        opening: 1,
         warm_up: Duration::from_millis(200),
         duration: Duration::from_millis(500),
         handshake_timeout: Duration::from_secs(1),
         close_wait: Duration::from_secs(1),
-        headers: vec![],
-        token: None,
-        subprotocols: vec![],
-        insecure: false,
-        compression: false,
         work: Work::FanOut { publishing: Publishing::Connection { url: None }, rate: 10.0 },
         payload: Payload { kind: Kind::Text, sizes: Sizes::Range(64, 64), files: vec![] },
-        lifetime: None,
-        storm: None,
+        ..Scenario::holding("ws://127.0.0.1/")
     }
 }
 

@@ -16,7 +16,7 @@ fn it_can_be_stopped_in_every_phase() {
             warm_up: Duration::from_millis(if phase == Phase::WarmingUp { 120_000 } else { 1 }),
             duration: Duration::from_mins(2),
             work: Work::Echo { rate: 200.0 },
-            ..scenario(server.url())
+            ..scenario(&server.url())
         };
         let enough = |progress: &Progress| progress.phase == phase && progress.open > 0;
         let report = stopped_when(scenario, enough);
@@ -39,7 +39,7 @@ fn it_can_be_stopped_while_it_waits_for_the_others() {
             stop.notify_one();
         }
     };
-    let share = run(Rc::new(scenario(server.url())), ALONE, pending(), stop.notified(), observe);
+    let share = run(Rc::new(scenario(&server.url())), ALONE, pending(), stop.notified(), observe);
     let report = block_on(share).unwrap();
     assert_flawless(&report, 12);
     assert_eq!(report.window, Duration::ZERO);
@@ -48,7 +48,7 @@ fn it_can_be_stopped_while_it_waits_for_the_others() {
 #[test]
 fn a_stop_before_the_start_opens_nothing() {
     let server = Server::start(Manner::Echo);
-    let scenario = Scenario { ramp: Duration::from_mins(2), ..scenario(server.url()) };
+    let scenario = Scenario { ramp: Duration::from_mins(2), ..scenario(&server.url()) };
     let share = run(Rc::new(scenario), ALONE, pending(), ready(()), |_| {});
     let report = block_on(share).unwrap();
     assert_eq!((report.connections.attempted, report.errors_total()), (0, 0));
@@ -61,7 +61,7 @@ fn a_stop_does_not_wait_for_handshakes_that_hang() {
     let scenario = Scenario {
         handshake_timeout: Duration::from_hours(1),
         close_wait: Duration::from_millis(100),
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let share = async {
         let stop = async {
@@ -84,7 +84,7 @@ fn a_server_that_does_not_answer_a_close_is_left_without() {
     let report = done(Scenario {
         work: Work::Echo { rate: 100.0 },
         close_wait: Duration::from_millis(200),
-        ..scenario(server.url())
+        ..scenario(&server.url())
     });
     assert_eq!(report.closes, [(1006, 12)].into());
     assert_eq!((report.connections.lost, report.errors.len()), (0, 0));
@@ -101,7 +101,7 @@ fn connections_are_opened_over_the_ramp_and_no_more_at_once_than_allowed() {
             opened.borrow_mut().push((progress.in_phase, progress.opened));
         }
     };
-    let scenario = Scenario { ramp, ..scenario(server.url()) };
+    let scenario = Scenario { ramp, ..scenario(&server.url()) };
     block_on(run(Rc::new(scenario), ALONE, ready(()), pending(), observe)).unwrap();
     // Never ahead of the ramp: at any moment at most those that are due, the first at once.
     for (at, opened) in opened.into_inner() {

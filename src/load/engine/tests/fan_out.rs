@@ -5,7 +5,7 @@ use crate::load::Publishing;
 use crate::load::engine::MARKER_BYTES;
 
 fn fan_out(server: &Server, rate: f64) -> Scenario {
-    let base = scenario(server.url());
+    let base = scenario(&server.url());
     Scenario {
         warm_up: Duration::from_millis(100),
         work: Work::FanOut { publishing: Publishing::Connection { url: None }, rate },

@@ -8,7 +8,7 @@ fn fan_out(server: &Server, api: String) -> Scenario {
     Scenario {
         warm_up: Duration::from_millis(100),
         work: Work::FanOut { publishing, rate: 100.0 },
-        ..scenario(server.url())
+        ..scenario(&server.url())
     }
 }
 
@@ -47,7 +47,7 @@ fn those_that_misbehave_are_in_no_figure_of_the_others() {
         misbehaviour: misbehaviour.into(),
         work: Work::Echo { rate: 100.0 },
         duration: Duration::from_secs(1),
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let report = shared(scenario, 2);
     assert_flawless(&report, 12);

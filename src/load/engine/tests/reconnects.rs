@@ -14,7 +14,7 @@ fn refused_handshakes_are_counted_and_tried_again() {
     let scenario = Scenario {
         work: Work::Echo { rate: 100.0 },
         duration: Duration::from_mins(1),
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let report = stopped_when(scenario, |progress| progress.errors > 200);
     let connections = report.connections;
@@ -37,7 +37,7 @@ fn hold(address: SocketAddr) -> Socket {
 fn nobody_there_is_an_error_of_every_try() {
     let nobody = hold("127.0.0.1:0".parse().unwrap());
     let address = nobody.local_addr().unwrap().as_socket().unwrap();
-    let report = done(scenario(format!("ws://{address}/")));
+    let report = done(scenario(&format!("ws://{address}/")));
     assert!(report.connections.attempted >= 12);
     let expected = [("connect: connection refused".into(), report.connections.attempted)];
     assert_eq!(report.errors, expected.into());
@@ -50,7 +50,7 @@ fn a_server_that_closes_is_come_back_to() {
     let scenario = Scenario {
         work: Work::EchoClosed { in_flight: 1 },
         duration: Duration::from_mins(1),
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let report = stopped_when(scenario, |progress| progress.opened > 30);
     let lost = report.connections.lost;
@@ -68,7 +68,7 @@ fn a_server_that_dies_and_returns_gets_its_connections_back() {
     let scenario = Scenario {
         work: Work::Echo { rate: 200.0 },
         duration: Duration::from_mins(2),
-        ..scenario(format!("ws://{address}/"))
+        ..scenario(&format!("ws://{address}/"))
     };
     // Its port, while it is dead.
     let held = RefCell::new(None);
@@ -101,7 +101,7 @@ fn churn_opens_again_what_it_has_closed() {
     let scenario = Scenario {
         lifetime: Some(at_once),
         duration: Duration::from_mins(1),
-        ..scenario(server.url())
+        ..scenario(&server.url())
     };
     let report = stopped_when(scenario, |progress| progress.opened > 100);
     let connections = report.connections;
@@ -124,7 +124,7 @@ fn those_of_a_wave_leave_and_come_back() {
         let scenario = Scenario {
             storm: Some(storm),
             duration: Duration::from_mins(1),
-            ..scenario(server.url())
+            ..scenario(&server.url())
         };
         let report = stopped_when(scenario, |progress| progress.opened >= 12 + 3 * 3);
         let connections = report.connections;

@@ -2,7 +2,7 @@
 
 use std::mem::{size_of, size_of_val};
 
-use super::{Server, run, scenario};
+use super::{Server, run};
 use crate::config::Secret;
 use crate::load::Scenario;
 use crate::load::link::{Connector, Link};
@@ -10,7 +10,7 @@ use crate::load::link::{Connector, Link};
 /// A connector's request for connection 7, without the key; or why there is none.
 fn asked(change: impl FnOnce(&mut Scenario)) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut scenario = scenario("ws://127.0.0.1:8080/ws");
+    let mut scenario = Scenario::holding("ws://127.0.0.1:8080/ws");
     change(&mut scenario);
     let connector = runtime.block_on(Connector::new(&scenario, &scenario.url))?;
     let (request, key) = connector.request(7);
@@ -201,7 +201,7 @@ fn of_a_name_with_several_addresses_the_one_that_answers_is_taken() {
 #[test]
 fn keys_are_new_each_time_and_sixteen_bytes_long() {
     run(async {
-        let scenario = scenario("ws://127.0.0.1:1/");
+        let scenario = Scenario::holding("ws://127.0.0.1:1/");
         let connector = Connector::new(&scenario, &scenario.url).await.unwrap();
         let keys: std::collections::BTreeSet<_> =
             (0..100).map(|number| connector.request(number).1).collect();

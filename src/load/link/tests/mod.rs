@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::{Connector, End, Link, OpenError};
-use crate::load::{Kind, Payload, Scenario, Sizes, Work};
+use crate::load::Scenario;
 use crate::wire::{self, Decoder, DecoderOptions, Deflate, Deflater, Inflater, Opcode, Role};
 
 /// Runs a test as a load client runs: on one thread. One that hangs has failed.
@@ -26,32 +26,6 @@ fn run(test: impl Future<Output = ()>) {
     runtime.block_on(LocalSet::new().run_until(async {
         tokio::time::timeout(limit, test).await.expect("the test waits for what never comes");
     }));
-}
-
-/// One connection that holds, with times so long that no test meets them.
-fn scenario(url: &str) -> Scenario {
-    Scenario {
-        url: url.to_owned(),
-        connections: 1,
-        misbehaviour: Vec::new(),
-        processes: 1,
-        source_addresses: Vec::new(),
-        ramp: Duration::ZERO,
-        opening: 1,
-        warm_up: Duration::ZERO,
-        duration: Duration::ZERO,
-        handshake_timeout: Duration::from_mins(2),
-        close_wait: Duration::from_mins(2),
-        headers: Vec::new(),
-        token: None,
-        subprotocols: Vec::new(),
-        insecure: false,
-        compression: false,
-        work: Work::Hold,
-        payload: Payload { kind: Kind::Text, sizes: Sizes::Range(1, 1), files: Vec::new() },
-        lifetime: None,
-        storm: None,
-    }
 }
 
 /// A listener of a test, on a free port.
@@ -68,7 +42,7 @@ impl Server {
     }
 
     fn scenario(&self) -> Scenario {
-        scenario(&self.url)
+        Scenario::holding(&self.url)
     }
 
     /// Takes one connection and its upgrade request.
